@@ -1,0 +1,1 @@
+"""Settings, errors, progress, workspace: what every floor above leans on."""

@@ -1,0 +1,88 @@
+"""Every error a person may meet, as one readable tree.
+
+A message says what was seen, what was expected, and what to do now. `fields` holds the same facts as
+JSON-like values, so that the page can tell them in Chinese (`ui/translations.py` has a template for each
+class name) without ever parsing English text.
+"""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+
+class FinancialModelError(Exception):
+    """The root of the tree: something a person can mend, told in one clear line."""
+
+    def __init__(self, message: str, **fields: Any) -> None:
+        super().__init__(message)
+        self.fields = {name: _plain(value) for name, value in fields.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A JSON-like twin of a field's value, so that an event file can carry it."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return str(value)
+
+
+class BadSetting(FinancialModelError):
+    """A setting outside its range, of the wrong type, or at odds with another one."""
+
+    def __init__(self, setting: str, seen: Any, expected: str) -> None:
+        super().__init__(
+            f"{setting} is {seen!r}; expected {expected}.", setting=setting, seen=seen, expected=expected
+        )
+
+
+class UnsafePath(FinancialModelError):
+    """A name or folder from a user that would leave the workspace or cannot be a file name."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"{name!r} cannot be used as a name here: {reason}. "
+            "Use letters, digits, '_' and '-' in a folder inside the workspace.",
+            name=name,
+            reason=reason,
+        )
+
+
+class WorkspaceBusy(FinancialModelError):
+    """Another process is writing to the same part of the workspace."""
+
+    def __init__(self, what: str, owner: str) -> None:
+        super().__init__(
+            f"{what} is being written by another process ({owner}). Wait until it has ended, or stop it first.",
+            what=what,
+            owner=owner,
+        )
+
+
+class DiskFull(FinancialModelError):
+    """A file could not be written for lack of room; what stood there before still stands."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path} could not be written: {reason}. The old file is untouched. Free some disk space and try again.",
+            path=path,
+            reason=reason,
+        )
+
+
+class DamagedFile(FinancialModelError):
+    """A file of ours that is torn, of another kind, or from another version."""
+
+    def __init__(self, path: Path, reason: str, remedy: str) -> None:
+        super().__init__(f"{path} cannot be read: {reason}. {remedy}", path=path, reason=reason, remedy=remedy)
+
+
+class StopRequested(FinancialModelError):
+    """The user asked to stop; not a fault. `saved` says where the work so far lies."""
+
+    def __init__(self, saved: str) -> None:
+        super().__init__(f"Stopped as asked. {saved}", saved=saved)

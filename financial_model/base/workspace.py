@@ -1,0 +1,234 @@
+"""The folders of one workspace, and how files get there: whole or not at all.
+
+Every file of ours is written beside its place and renamed over it, so a kill, a full disk or a reader
+at the wrong moment never sees half of one. Names that come from people are checked here, once.
+"""
+
+import contextlib
+import errno
+import itertools
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, Any
+
+from .errors import DamagedFile, DiskFull, UnsafePath, WorkspaceBusy
+
+# Windows opens these as devices whatever the extension.
+RESERVED_NAMES = frozenset(
+    ["con", "prn", "aux", "nul", *(f"com{k}" for k in range(1, 10)), *(f"lpt{k}" for k in range(1, 10))]
+)
+NAME_PATTERN = re.compile(r"[\w][\w .-]{0,79}", re.UNICODE)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# An open reader makes a rename fail on Windows; readers here close within moments.
+RENAME_TRIES, RENAME_PAUSE_S = 40, 0.05
+_serial = itertools.count()
+
+
+class Workspace:
+    """The paths of one workspace; nothing is created until something is written."""
+
+    def __init__(self, root: str | Path = ".") -> None:
+        self.root = Path(root).expanduser().resolve()
+
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.root)!r})"
+
+    @property
+    def stock_data_dir(self) -> Path:
+        return self.root / "full_stock_data"
+
+    @property
+    def bars_dir(self) -> Path:
+        """Raw daily bars of stocks, one CSV a code."""
+        return self.stock_data_dir / "training_data"
+
+    @property
+    def index_dir(self) -> Path:
+        """Daily bars of indices, one CSV a code."""
+        return self.stock_data_dir / "index_data"
+
+    @property
+    def metadata_path(self) -> Path:
+        return self.stock_data_dir / "metadata.json"
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.root / "data_cache"
+
+    @property
+    def panel_path(self) -> Path:
+        return self.cache_dir / "panel.arrow"
+
+    @property
+    def output_dir(self) -> Path:
+        return self.root / "output"
+
+    @property
+    def jobs_dir(self) -> Path:
+        return self.root / "jobs"
+
+    def reference_path(self, name: str) -> Path:
+        """The CSV of one kind of dated facts, such as "corporate_actions"."""
+        return self.stock_data_dir / f"{name}.csv"
+
+    def inside(self, relative: str | Path) -> Path:
+        """A path from a user, resolved and held inside the workspace; UnsafePath otherwise.
+
+        >>> Workspace("/data").inside("../etc")
+        Traceback (most recent call last):
+            ...
+        financial_model.base.errors.UnsafePath: '../etc' cannot be used as a name here: it leaves the \
+workspace. Use letters, digits, '_' and '-' in a folder inside the workspace.
+        """
+        text = str(relative)
+        if "\0" in text or not text.strip():
+            raise UnsafePath(text, "it is empty or holds a NUL character")
+        windows = PureWindowsPath(text)
+        if windows.drive or PurePosixPath(text).is_absolute() or text.startswith("\\"):
+            raise UnsafePath(text, "it is not relative to the workspace")
+        for part in windows.parts:
+            if part == "..":
+                raise UnsafePath(text, "it leaves the workspace")
+            if part.split(".")[0].strip().lower() in RESERVED_NAMES:
+                raise UnsafePath(text, f"{part!r} is reserved by Windows")
+        path = self.root.joinpath(*windows.parts)
+        resolved = path.resolve()
+        if not resolved.is_relative_to(self.root):
+            raise UnsafePath(text, "it leads out of the workspace through a link")
+        return resolved
+
+
+def check_name(name: str) -> str:
+    """Return a name from a user that can be part of a file name on every system, or raise UnsafePath.
+
+    >>> check_name("first_try-2")
+    'first_try-2'
+    """
+    if not NAME_PATTERN.fullmatch(name) or name != name.rstrip(" .") or ".." in name:
+        raise UnsafePath(name, "letters, digits, '_', '-' and single dots, at most 80 characters, are allowed")
+    if name.split(".")[0].strip().lower() in RESERVED_NAMES:
+        raise UnsafePath(name, "Windows reserves it for a device")
+    return name
+
+
+@contextlib.contextmanager
+def write_atomically(path: Path, mode: str = "wb", **options: Any) -> Iterator[IO[Any]]:
+    """Open a file beside `path` and rename it over `path` when the block ends without an error.
+
+    On an error the file beside is removed and the old one stands untouched; a full disk is DiskFull.
+    """
+    with _beside(path) as temporary:
+        with open(temporary, mode, **options) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def replace_when_done(path: Path) -> Iterator[Path]:
+    """Like write_atomically for writers that want a path: yields one beside, renames it afterwards."""
+    with _beside(path) as temporary:
+        yield temporary
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not mkstemp: its files are readable by their owner alone, and the rename would hand that on.
+    temporary = path.parent / f".{path.name}.{os.getpid()}-{next(_serial)}.part"
+    try:
+        yield temporary
+        replace(temporary, path)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise DiskFull(path, error.strerror or "no space left") from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def replace(source: Path, target: Path) -> None:
+    """os.replace that waits out a reader on Windows; readers never see half a file."""
+    for attempt in range(RENAME_TRIES):
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            if os.name != "nt" or attempt == RENAME_TRIES - 1:
+                raise
+            time.sleep(RENAME_PAUSE_S)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON-like values whole, in UTF-8, as people can read them."""
+    with write_atomically(path, "w", encoding="utf-8", newline="\n") as file:
+        json.dump(value, file, ensure_ascii=False, indent=1, allow_nan=False)
+        file.write("\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of ours; DamagedFile when it is not one."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DamagedFile(path, f"it is not JSON ({error})", "Delete it, or restore a copy.") from error
+
+
+@contextlib.contextmanager
+def locked(path: Path, owner: str, what: str) -> Iterator[None]:
+    """Hold `path` as a lock file for the block, or raise WorkspaceBusy with the owner's name.
+
+    The operating system drops the lock with the process, so a killed owner never leaves one behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+", encoding="utf-8") as file:
+        if not _try_lock(file):
+            file.seek(0)
+            # On Windows the locked range starts past the text, so the owner can still be read.
+            raise WorkspaceBusy(what, file.read(200).strip() or "unknown")
+        try:
+            file.seek(0)
+            file.truncate()
+            file.write(f"{owner} pid {os.getpid()}")
+            file.flush()
+            yield
+        finally:
+            file.seek(0)
+            file.truncate()
+            file.flush()
+            _unlock(file)
+
+
+if os.name == "nt":
+    import msvcrt
+
+    LOCK_OFFSET = 1 << 20
+
+    def _try_lock(file: IO[str]) -> bool:
+        file.seek(LOCK_OFFSET)
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def _unlock(file: IO[str]) -> None:
+        file.seek(LOCK_OFFSET)
+        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _try_lock(file: IO[str]) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def _unlock(file: IO[str]) -> None:
+        fcntl.flock(file, fcntl.LOCK_UN)

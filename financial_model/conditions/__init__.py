@@ -1,0 +1,1 @@
+"""Industry, style and regime as of a date."""

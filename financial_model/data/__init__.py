@@ -1,0 +1,1 @@
+"""Bars and facts: from their sources to the panel."""

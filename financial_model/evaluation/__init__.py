@@ -1,0 +1,1 @@
+"""How good a forecast was, told to a sceptic."""

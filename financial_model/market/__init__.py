@@ -1,0 +1,1 @@
+"""Codes, calendar and the dated rules of the exchanges."""

@@ -1,0 +1,32 @@
+"""What every test shares: the long forms behind flags, and the development data set where it lies."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+REAL_DATA = Path(os.environ.get("HERMES_REAL_DATA", REPOSITORY.parent / "shared" / "data"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="also run the long forms")
+    parser.addoption("--nightly", action="store_true", help="also run hours of fuzzing and soaking")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    nightly = config.getoption("--nightly")
+    slow = config.getoption("--slow") or nightly
+    for item in items:
+        if "nightly" in item.keywords and not nightly:
+            item.add_marker(pytest.mark.skip(reason="hours long; run with --nightly"))
+        elif "slow" in item.keywords and not slow:
+            item.add_marker(pytest.mark.skip(reason="the long form; run with --slow"))
+        if "real_data" in item.keywords and not (REAL_DATA / "vipdoc").is_dir():
+            item.add_marker(pytest.mark.skip(reason=f"the development data set is not at {REAL_DATA}"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of the development data set (vipdoc, csv, reference); use with the mark real_data."""
+    return REAL_DATA
