@@ -57,7 +57,7 @@ class WorkspaceBusy(FinancialModelError):
 
     def __init__(self, what: str, owner: str) -> None:
         super().__init__(
-            f"{what} is being written by another process ({owner}). Wait until it has ended, or stop it first.",
+            f"{what} is being written by another process ({owner}). Wait until it has ended, or stop it.",
             what=what,
             owner=owner,
         )
@@ -68,7 +68,8 @@ class DiskFull(FinancialModelError):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(
-            f"{path} could not be written: {reason}. The old file is untouched. Free some disk space and try again.",
+            f"{path} could not be written: {reason}. The old file is untouched. "
+            "Free some disk space and try again.",
             path=path,
             reason=reason,
         )
@@ -78,7 +79,9 @@ class DamagedFile(FinancialModelError):
     """A file of ours that is torn, of another kind, or from another version."""
 
     def __init__(self, path: Path, reason: str, remedy: str) -> None:
-        super().__init__(f"{path} cannot be read: {reason}. {remedy}", path=path, reason=reason, remedy=remedy)
+        super().__init__(
+            f"{path} cannot be read: {reason}. {remedy}", path=path, reason=reason, remedy=remedy
+        )
 
 
 class StopRequested(FinancialModelError):
@@ -86,3 +89,38 @@ class StopRequested(FinancialModelError):
 
     def __init__(self, saved: str) -> None:
         super().__init__(f"Stopped as asked. {saved}", saved=saved)
+
+
+class UnusableForecasts(FinancialModelError):
+    """A forecast table that cannot be judged: columns missing, rows twice, or stocks and days unknown."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(
+            f"These forecasts cannot be judged: {reason}. {remedy}", reason=reason, remedy=remedy
+        )
+
+
+class SeenInTraining(FinancialModelError):
+    """A test range that begins before the first session the checkpoint has not learned from."""
+
+    def __init__(self, first: date, first_allowed: date, last_seen: date) -> None:
+        super().__init__(
+            f"A test from {first} would judge the model on sessions it has seen: training and validation "
+            f"reach up to {last_seen}. Start at {first_allowed} or later.",
+            first=first,
+            first_allowed=first_allowed,
+            last_seen=last_seen,
+        )
+
+
+class EmptyTestRange(FinancialModelError):
+    """A test range without a single session that has forecasts and labels."""
+
+    def __init__(self, first: date | None, last: date | None, last_session: date) -> None:
+        super().__init__(
+            f"There is nothing to judge from {first} to {last}: no session there has forecasts whose outcome "
+            f"is known (data end on {last_session}). Choose other dates, or download newer data.",
+            first=first,
+            last=last,
+            last_session=last_session,
+        )
