@@ -124,3 +124,87 @@ class EmptyTestRange(FinancialModelError):
             last=last,
             last_session=last_session,
         )
+
+
+class CheckpointError(FinancialModelError):
+    """A checkpoint that cannot be used."""
+
+    def __init__(self, path: Path | str, reason: str, remedy: str) -> None:
+        super().__init__(
+            f"{path} cannot be used: {reason}. {remedy}", path=path, reason=reason, remedy=remedy
+        )
+
+
+class DamagedCheckpoint(CheckpointError):
+    """A file that is torn, or no checkpoint at all; nothing in it was run."""
+
+
+class ForeignCheckpoint(CheckpointError):
+    """A checkpoint of another kind, version or model than what was asked for."""
+
+
+class CheckpointMismatch(CheckpointError):
+    """A sound checkpoint whose inputs this panel cannot give."""
+
+
+class TooFewSessions(FinancialModelError):
+    """A history too short for what was asked; `what` is a code or a part of the split."""
+
+    def __init__(self, what: str, found: int, needed: int, remedy: str) -> None:
+        super().__init__(
+            f"{what} has {found} sessions, {needed} are needed. {remedy}",
+            what=what,
+            found=found,
+            needed=needed,
+            remedy=remedy,
+        )
+
+
+class NotTraded(FinancialModelError):
+    """A stock that has no bar on the session asked for: suspended, not yet listed, or delisted."""
+
+    def __init__(self, code: str, as_of: date, nearest: date | None) -> None:
+        hint = (
+            f"The nearest session that can be forecast is {nearest}." if nearest else "Choose another stock."
+        )
+        super().__init__(f"{code} did not trade on {as_of}. {hint}", code=code, as_of=as_of, nearest=nearest)
+
+
+class CodeNotInPanel(FinancialModelError):
+    """A code that is well formed and not part of the panel."""
+
+    def __init__(self, code: str, known_count: int, similar: list[str]) -> None:
+        hint = f"Did you mean {', '.join(similar)}? " if similar else ""
+        super().__init__(
+            f"{code} is not in the panel ({known_count} stocks). {hint}"
+            "Download or import it, then build the panel again.",
+            code=code,
+            known_count=known_count,
+            similar=similar,
+        )
+
+
+class NonFiniteLoss(FinancialModelError):
+    """A loss that became NaN or infinite; the last checkpoint is sound."""
+
+    def __init__(self, step: int, codes: list[str], dates: list[date], saved: str) -> None:
+        super().__init__(
+            f"The loss was not a number at step {step}, in a batch of {', '.join(codes)} "
+            f"from {dates[0]} to {dates[-1]}. {saved} Try a lower learning rate or gradient clip.",
+            step=step,
+            codes=codes,
+            dates=dates,
+            saved=saved,
+        )
+
+
+class OutOfMemory(FinancialModelError):
+    """A batch that did not fit into the memory of the device."""
+
+    def __init__(self, device: str, batch_size: int, remedy: str) -> None:
+        super().__init__(
+            f"A batch of {batch_size} samples did not fit into the memory of {device}. {remedy}",
+            device=device,
+            batch_size=batch_size,
+            remedy=remedy,
+        )
