@@ -208,3 +208,77 @@ class OutOfMemory(FinancialModelError):
             batch_size=batch_size,
             remedy=remedy,
         )
+
+
+class UnknownCode(FinancialModelError):
+    """Text that names no A share or index."""
+
+    def __init__(self, seen: Any) -> None:
+        super().__init__(
+            f"{str(seen)[:40]!r} is no code of an A share or index. Write six digits with their exchange, "
+            "such as SH600519, SZ000001 or BJ920001.",
+            seen=str(seen)[:40],
+        )
+
+
+class CodeNotHeld(FinancialModelError):
+    """A code that is well written but of which nothing lies here."""
+
+    def __init__(self, code: str, where: str, remedy: str) -> None:
+        super().__init__(f"{code} is not in {where}. {remedy}", code=code, where=where, remedy=remedy)
+
+
+class NoBarsFound(FinancialModelError):
+    """A folder or file that was to hold bars and holds none."""
+
+    def __init__(self, path: Path, expected: str) -> None:
+        super().__init__(f"No bars in {path}; expected {expected}.", path=path, expected=expected)
+
+
+class BadTable(FinancialModelError):
+    """A CSV or day file that cannot be read as what it should hold; `where` is a row, date or column."""
+
+    def __init__(self, path: Path, where: str, seen: Any, expected: str) -> None:
+        super().__init__(
+            f"{path.name}, {where}: found {str(seen)[:80]!r}, expected {expected}. Correct the file and try again.",
+            path=path,
+            where=where,
+            seen=str(seen)[:80],
+            expected=expected,
+        )
+
+
+class NothingUsable(FinancialModelError):
+    """Every one of several files or codes failed; the first reasons are told."""
+
+    def __init__(self, what: str, failures: dict[str, str]) -> None:
+        shown = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:3])
+        super().__init__(
+            f"None of the {len(failures)} {what} could be used. {shown}", what=what, failures=dict(failures)
+        )
+
+
+class MixedMarkets(FinancialModelError):
+    """Practice bars and real bars were about to lie in one workspace."""
+
+    def __init__(self, held: str, offered: str) -> None:
+        super().__init__(
+            f"This workspace holds {held} bars; {offered} ones cannot be added to it. "
+            "Use another workspace folder for them.",
+            held=held,
+            offered=offered,
+        )
+
+
+class NoPanel(FinancialModelError):
+    """The panel was asked for before it was built."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"There is no panel at {path}. Build it first (build-panel).", path=path)
+
+
+class BadConditions(FinancialModelError):
+    """The condition columns handed to the panel do not fit it: a fault of the caller."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"Condition {name!r} {reason}.", name=name, reason=reason)
