@@ -58,6 +58,10 @@ class Settings:
         for name in values:
             if name not in known:
                 raise BadSetting(str(name), values[name], f"one of {', '.join(sorted(known))}")
+        for setting in dataclasses.fields(cls):  # type: ignore[arg-type]
+            is_required = setting.default is setting.default_factory is dataclasses.MISSING
+            if is_required and values.get(setting.name) is None:
+                raise BadSetting(setting.name, None, f"a value ({cls.__doc__})")
         return cls(**{name: _from_plain(name, value, hints[name]) for name, value in values.items()})
 
 
@@ -343,3 +347,15 @@ class BacktestSettings(Settings):
         check_range("cash_cny", self.cash_cny, 1e4, 1e12)
         check_range("commission_rate", self.commission_rate, 0.0, 0.003)
         check_range("slippage_rate", self.slippage_rate, 0.0, 0.05)
+
+
+@dataclass(frozen=True)
+class DoctorSettings(Settings):
+    """What to check of this machine; servers cost a few seconds of network."""
+
+    servers: tuple[str, ...] = ()
+    skip_servers: bool = False
+    port: int = 7860
+
+    def __post_init__(self) -> None:
+        check_range("port", self.port, 1, 65535)

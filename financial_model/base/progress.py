@@ -7,7 +7,8 @@ dict of JSON-like values with at least `kind` and `time` (seconds since the epoc
 | --- | --- |
 | stage | stage (a short key such as "build_panel"), message |
 | progress | done, total, unit, detail |
-| step | step, step_count, epoch, epoch_count, loss, parts, samples_per_s, learning_rate, gradient_norm, left_s |
+| step | step, step_count, epoch, epoch_count, loss, parts, samples_per_s, learning_rate, gradient_norm,
+left_s |
 | epoch | epoch, epoch_count, train_loss, valid_loss, valid_rank_ic, valid_rank_ic_se, best_epoch, ... |
 | checkpoint | path, which ("best", "epoch", "final") |
 | warning, note | message, and key + fields where the page should translate it |
@@ -128,7 +129,10 @@ def describe(event: Event) -> tuple[str, bool]:
     if kind == "progress":
         total = event.get("total") or 0
         share = f" {100 * event['done'] / total:3.0f}%" if total else ""
-        return f"{event['done']}/{total or '?'} {event.get('unit', '')}{share} {event.get('detail', '')}", True
+        return (
+            f"{event['done']}/{total or '?'} {event.get('unit', '')}{share} {event.get('detail', '')}",
+            True,
+        )
     if kind == "step":
         text = (
             f"epoch {event['epoch']}/{event['epoch_count']} step {event['step']}/{event['step_count']} "

@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import re
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -109,7 +110,9 @@ def check_name(name: str) -> str:
     'first_try-2'
     """
     if not NAME_PATTERN.fullmatch(name) or name != name.rstrip(" .") or ".." in name:
-        raise UnsafePath(name, "letters, digits, '_', '-' and single dots, at most 80 characters, are allowed")
+        raise UnsafePath(
+            name, "letters, digits, '_', '-' and single dots, at most 80 characters, are allowed"
+        )
     if name.split(".")[0].strip().lower() in RESERVED_NAMES:
         raise UnsafePath(name, "Windows reserves it for a device")
     return name
@@ -121,11 +124,10 @@ def write_atomically(path: Path, mode: str = "wb", **options: Any) -> Iterator[I
 
     On an error the file beside is removed and the old one stands untouched; a full disk is DiskFull.
     """
-    with _beside(path) as temporary:
-        with open(temporary, mode, **options) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+    with _beside(path) as temporary, open(temporary, mode, **options) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
@@ -203,7 +205,7 @@ def locked(path: Path, owner: str, what: str) -> Iterator[None]:
             _unlock(file)
 
 
-if os.name == "nt":
+if sys.platform == "win32":
     import msvcrt
 
     LOCK_OFFSET = 1 << 20
