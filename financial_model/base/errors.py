@@ -240,7 +240,8 @@ class BadTable(FinancialModelError):
 
     def __init__(self, path: Path, where: str, seen: Any, expected: str) -> None:
         super().__init__(
-            f"{path.name}, {where}: found {str(seen)[:80]!r}, expected {expected}. Correct the file and try again.",
+            f"{path.name}, {where}: found {str(seen)[:80]!r}, expected {expected}. "
+            "Correct the file and try again.",
             path=path,
             where=where,
             seen=str(seen)[:80],

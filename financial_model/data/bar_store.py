@@ -1,0 +1,144 @@
+"""The raw bars of one workspace: a CSV a code that any program reads, and metadata.json beside them.
+
+Writers hold `BarStore.locked`; each file is written whole and renamed, and metadata is written after the
+bars it speaks of. Practice bars and real ones never lie in one store.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from ..base.errors import CodeNotHeld, MixedMarkets, UnknownCode
+from ..base.workspace import Workspace, locked, read_json, write_atomically, write_json
+from ..market.codes import is_index, parse_code
+from .csv_source import read_bars_csv, table_text
+from .source import BAR_COLUMNS, Bars
+
+_TYPES = {"date": pa.date32()} | dict.fromkeys(BAR_COLUMNS[1:], pa.float64())
+
+
+class BarStore:
+    """Raw bars by code under `full_stock_data/`."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+
+    @contextlib.contextmanager
+    def locked(self, owner: str) -> Iterator[None]:
+        """Hold the store for writing; WorkspaceBusy names who has it."""
+        path = self.workspace.stock_data_dir / ".lock"
+        with locked(path, owner, "The store of bars (full_stock_data)"):
+            yield
+
+    def path_of(self, code: str) -> Path:
+        folder = self.workspace.index_dir if is_index(code) else self.workspace.bars_dir
+        return folder / f"{code}.csv"
+
+    def codes(self) -> list[str]:
+        """Codes of the stocks whose bars lie here, sorted."""
+        return _codes_in(self.workspace.bars_dir)
+
+    def index_codes(self) -> list[str]:
+        return _codes_in(self.workspace.index_dir)
+
+    def __contains__(self, code: str) -> bool:
+        return self.path_of(code).is_file()
+
+    def read(self, code: str) -> Bars:
+        """All raw bars of one code; CodeNotHeld when there are none, BadTable when the file is no such table."""
+        path = self.path_of(code)
+        if not path.is_file():
+            raise CodeNotHeld(code, "the store", "Download or import its bars first.")
+        return read_store_csv(path, code)
+
+    def write(self, bars: Bars) -> None:
+        """Put one code's bars in place of what lay there, whole or not at all."""
+        with write_atomically(self.path_of(bars.code)) as file:
+            file.write(table_text(bars.columns()))
+
+    def metadata(self) -> dict[str, Any]:
+        """What metadata.json says; empty lists when nothing was written yet."""
+        path = self.workspace.metadata_path
+        found: Any = read_json(path) if path.is_file() else {}
+        found = found if isinstance(found, dict) else {}
+        return {"simulated": False, "codes": {}, "failures": {}} | found
+
+    @property
+    def is_simulated(self) -> bool:
+        return bool(self.metadata()["simulated"])
+
+    def check_market(self, simulated: bool) -> None:
+        """Raise MixedMarkets when bars of the other kind, practice or real, already lie here."""
+        if not (self.codes() or self.index_codes()):
+            return
+        if self.is_simulated != simulated:
+            words = {True: "practice (simulated)", False: "real"}
+            raise MixedMarkets(words[self.is_simulated], words[simulated])
+
+    def update_metadata(
+        self,
+        *,
+        simulated: bool,
+        codes: dict[str, dict[str, Any]],
+        failures: dict[str, str] | None = None,
+        **others: Any,
+    ) -> None:
+        """Merge what a writer has done into metadata.json.
+
+        codes: per code what `describe` returns, added to or replacing older ones. failures: reason by
+        code; a code that came in is taken off the old failures. Other keywords are kept as they are.
+        """
+        old = self.metadata()
+        failed = {code: why for code, why in old["failures"].items() if code not in codes} | (failures or {})
+        merged = dict(sorted((old["codes"] | codes).items()))
+        new = old | others | {"simulated": simulated, "updated": _now(), "codes": merged, "failures": failed}
+        write_json(self.workspace.metadata_path, new)
+
+
+def describe(bars: Bars, source: str, **others: Any) -> dict[str, Any]:
+    """One code's entry in metadata.json."""
+    first, last = (str(bars.date[0]), str(bars.date[-1])) if len(bars) else (None, None)
+    return {"first": first, "last": last, "count": len(bars), "source": source, "updated": _now()} | others
+
+
+def read_store_csv(path: Path, code: str) -> Bars:
+    """The bars of a CSV in the store: fast where it is ours, patient where a user put it there."""
+    try:
+        table = pa.csv.read_csv(
+            path,
+            read_options=pa.csv.ReadOptions(use_threads=False),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=_TYPES, include_columns=list(BAR_COLUMNS), include_missing_columns=True
+            ),
+        )
+    except pa.ArrowInvalid:
+        return read_bars_csv(path, code)[0]
+    columns = {
+        name: (table[name].to_numpy().astype(np.float64) if name != "date" else table[name].to_numpy())
+        for name in BAR_COLUMNS
+    }
+    if any(table[name].null_count for name in BAR_COLUMNS[:-1]):
+        return read_bars_csv(path, code)[0]
+    return Bars(code=code, **columns)
+
+
+def _codes_in(folder: Path) -> list[str]:
+    found = []
+    if folder.is_dir():
+        for path in folder.iterdir():
+            with contextlib.suppress(UnknownCode):
+                if path.suffix == ".csv" and not path.name.startswith("."):
+                    code = parse_code(path.stem)
+                    if code == path.stem:
+                        found.append(code)
+    return sorted(found)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

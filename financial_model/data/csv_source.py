@@ -1,0 +1,266 @@
+"""Bars from CSV files, as people and other programs write them.
+
+Encodings utf-8 (with or without a mark) and gb18030; column names in English or Chinese; dates as
+2018-06-29, 2018/6/29 or 20180629; separators comma, semicolon, tab. Only date, open, high, low, close and
+volume are required. Volume comes in shares or in lots of 100: amount / volume has to lie within low..high,
+and whichever unit makes it so is taken. Where a file has no amount, shares are assumed, which is the
+documented unit; `volume_units` says what was found so that the user can be told.
+"""
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from ..base.errors import BadTable, CodeNotHeld, NoBarsFound, UnknownCode
+from ..market.codes import is_index, parse_code
+from .source import BAR_COLUMNS, Bars
+
+# What other programs call our columns; compared in lower case, without blanks and units in brackets.
+COLUMN_ALIASES = {
+    "date": ("date", "日期", "交易日期", "时间", "trade_date", "tradedate", "trading_date", "datetime", "time", "day"),
+    "open": ("open", "开盘", "开盘价", "开", "今开"),
+    "high": ("high", "最高", "最高价", "高"),
+    "low": ("low", "最低", "最低价", "低"),
+    "close": ("close", "收盘", "收盘价", "收"),
+    "volume": ("volume", "vol", "成交量", "总手", "volume_shares"),
+    "amount": ("amount", "成交额", "成交金额", "金额", "money", "amount_cny"),
+}
+REQUIRED = ("date", "open", "high", "low", "close", "volume")
+_NAME_OF = {alias: name for name, aliases in COLUMN_ALIASES.items() for alias in aliases}
+_UNIT = re.compile(r"[(\[（【](.*?)[)\]）】]")
+NULLS = ["", "nan", "NaN", "NAN", "null", "NULL", "None", "none", "--", "-", "N/A", "#N/A"]
+LOT = 100.0
+# amount / volume is a mean price: it lies within low..high up to rounding of the amount.
+UNIT_TOLERANCE = 0.02
+DATE_EXPECTED = "a date such as 2018-06-29, 2018/6/29 or 20180629"
+
+
+class CsvSource:
+    """CSV files of bars, one code a file, the code being the file's name (SH600000.csv, 600000.csv)."""
+
+    is_simulated = False
+
+    def __init__(self, path: Path) -> None:
+        self.name = "csv"
+        self.volume_units: dict[str, str] = {}
+        self.skipped: dict[str, str] = {}
+        self._paths: dict[str, Path] = {}
+        files = [path] if path.is_file() else sorted(p for p in path.glob("*.csv") if p.is_file())
+        for file in files:
+            if file.name.startswith("."):
+                continue
+            try:
+                code = parse_code(file.stem)
+            except UnknownCode as error:
+                self.skipped[file.name] = str(error)
+                continue
+            if code in self._paths:
+                self.skipped[file.name] = f"{code} was already taken from {self._paths[code].name}"
+            else:
+                self._paths[code] = file
+        if not self._paths:
+            raise NoBarsFound(path, "CSV files named by their code, such as SH600000.csv")
+
+    def codes(self) -> list[str]:
+        return sorted(self._paths)
+
+    def fetch_bars(self, code: str) -> Bars:
+        if code not in self._paths:
+            raise CodeNotHeld(code, "this folder", "Check the code, or choose another folder.")
+        bars, unit = read_bars_csv(self._paths[code], code)
+        self.volume_units[code] = unit
+        return bars
+
+
+def read_bars_csv(path: Path, code: str) -> tuple[Bars, str]:
+    """The bars of one CSV file and the unit its volume was in ("shares", "lots", "assumed shares").
+
+    Rows stay as they are and in their order, holes as NaN: judging them is `quality`'s part. BadTable
+    names the row or column that cannot be read.
+    """
+    data = decode(path)
+    separator = _separator(data)
+    header = data[: data.find(b"\n")] if b"\n" in data else data
+    names, unit = _columns(path, header.decode("utf-8", "replace"), separator)
+    table = _read_table(path, data, separator, names)
+    columns: dict[str, npt.NDArray[Any]] = {"date": parse_dates(path, table["date"])}
+    for name in BAR_COLUMNS[1:]:
+        if name in table:
+            columns[name] = _numbers(path, name, table[name])
+    bars = Bars.of(code, **columns)
+    if unit == "" and not is_index(code):
+        unit = volume_unit(bars)
+    if unit == "lots":
+        bars = Bars(**(bars.columns() | {"code": code, "volume": bars.volume * LOT}))
+    return bars, unit or "shares"
+
+
+def decode(path: Path) -> bytes:
+    """A text file's content as utf-8 without a mark, read as utf-8, else gb18030 (which GBK is part of)."""
+    data = path.read_bytes()
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        try:
+            return data.decode("utf-16").encode("utf-8")
+        except UnicodeDecodeError:
+            raise BadTable(path, "the text", "broken UTF-16", "a CSV file in UTF-8 or GB18030") from None
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if data.isascii():
+        return data
+    try:
+        data.decode("utf-8")
+        return data
+    except UnicodeDecodeError:
+        pass
+    try:
+        return data.decode("gb18030").encode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadTable(
+            path, f"byte {error.start}", data[error.start : error.start + 8], "a CSV file in UTF-8 or GB18030"
+        ) from None
+
+
+def _separator(data: bytes) -> str:
+    first = data.split(b"\n", 1)[0]
+    return max((",", ";", "\t"), key=lambda separator: first.count(separator.encode()))
+
+
+def _columns(path: Path, header: str, separator: str) -> tuple[list[str], str]:
+    """Our names of a header's columns ("" for others), and the volume's unit where the header says it."""
+    names, unit = [], ""
+    for text in header.strip("\r\n").split(separator):
+        text = text.strip().strip('"').strip()
+        plain = _UNIT.sub("", text).replace(" ", "").lower()
+        name = _NAME_OF.get(plain, "")
+        if name == "volume" and (said := _UNIT.search(text)):
+            unit = {"手": "lots", "lots": "lots", "股": "shares", "shares": "shares"}.get(said[1].lower(), "")
+        names.append("" if name in names else name)
+    if missing := [name for name in REQUIRED if name not in names]:
+        raise BadTable(
+            path,
+            "the header",
+            header.strip()[:60],
+            f"the columns {', '.join(REQUIRED)} ({' and '.join(missing)} not found)",
+        )
+    return names, unit
+
+
+def _read_table(path: Path, data: bytes, separator: str, names: list[str]) -> dict[str, pa.Array]:
+    unique = [name or f"_{k}" for k, name in enumerate(names)]
+    wanted = [name for name in names if name]
+    try:
+        table = pa.csv.read_csv(
+            pa.BufferReader(data),
+            read_options=pa.csv.ReadOptions(column_names=unique, skip_rows=1, use_threads=False),
+            parse_options=pa.csv.ParseOptions(delimiter=separator),
+            convert_options=pa.csv.ConvertOptions(
+                include_columns=wanted,
+                column_types=dict.fromkeys(wanted, pa.string()),
+                null_values=NULLS,
+                strings_can_be_null=True,
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise BadTable(path, "the rows", str(error).splitlines()[0], f"{len(names)} columns a row") from None
+    return {name: table[name].combine_chunks() for name in wanted}
+
+
+def _numbers(path: Path, name: str, text: pa.Array) -> npt.NDArray[np.float64]:
+    text = pc.utf8_trim_whitespace(text)
+    try:
+        values = text.cast(pa.float64())
+    except pa.ArrowInvalid:
+        for row, cell in enumerate(text.to_pylist()):
+            try:
+                float(cell or "nan")
+            except ValueError:
+                raise BadTable(path, f"line {row + 2}, column {name}", cell, "a number") from None
+        raise BadTable(path, f"column {name}", "odd numbers", "plain numbers such as 12.34") from None
+    return values.to_numpy(zero_copy_only=False).astype(np.float64)
+
+
+def parse_dates(path: Path, text: pa.Array) -> npt.NDArray[np.datetime64]:
+    """datetime64[D] of written dates; BadTable names the first that is none.
+
+    >>> parse_dates(Path("x.csv"), pa.array(["2018-06-29", "2018/6/2", "20180603"])).astype(str).tolist()
+    ['2018-06-29', '2018-06-02', '2018-06-03']
+    """
+    pattern = r"^\s*(?P<y>\d{4})(?:[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})|(?P<n>\d{2})(?P<e>\d{2}))(?:[ T].*)?\s*$"
+    parts = pc.extract_regex(text, pattern)
+
+    def number(*names: str) -> npt.NDArray[np.int64]:
+        joined = pc.struct_field(parts, names[0])
+        for name in names[1:]:
+            joined = pc.binary_join_element_wise(joined, pc.struct_field(parts, name), "")
+        filled = pc.fill_null(joined, "0")
+        return pc.if_else(pc.equal(filled, ""), "0", filled).cast(pa.int64()).to_numpy(zero_copy_only=False)
+
+    year, month, day = number("y"), number("m", "n"), number("d", "e")
+    dates = dates_of(year, month, day)
+    if np.isnat(dates).any():
+        row = int(np.flatnonzero(np.isnat(dates))[0])
+        raise BadTable(path, f"line {row + 2}, column date", text[row].as_py() or "", DATE_EXPECTED)
+    return dates
+
+
+def dates_of(
+    year: npt.NDArray[np.int64], month: npt.NDArray[np.int64], day: npt.NDArray[np.int64]
+) -> npt.NDArray[np.datetime64]:
+    """datetime64[D] of year, month, day; NaT where there is no such day.
+
+    >>> dates_of(np.array([2016, 2015]), np.array([2, 2]), np.array([29, 29])).astype(str).tolist()
+    ['2016-02-29', 'NaT']
+    """
+    possible = (year >= 1900) & (year <= 2199) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
+    months = (np.where(possible, (year - 1970) * 12 + month - 1, 0)).astype("datetime64[M]")
+    dates = months.astype("datetime64[D]") + np.where(possible, day - 1, 0).astype("timedelta64[D]")
+    # The 31st of a short month has run over into the next.
+    possible &= dates.astype("datetime64[M]") == months
+    return np.where(possible, dates, np.datetime64("NaT", "D"))
+
+
+def volume_unit(bars: Bars) -> str:
+    """ "shares" or "lots": whichever puts amount / volume within low..high on more sessions.
+
+    "assumed shares" where amounts are missing, "unclear" where neither fits half of the sessions.
+    """
+    told = (bars.volume > 0) & (bars.amount > 0) & (bars.low > 0) & (bars.high >= bars.low)
+    if not told.any():
+        return "assumed shares"
+    price = bars.amount[told] / bars.volume[told]
+    low, high = bars.low[told] * (1 - UNIT_TOLERANCE), bars.high[told] * (1 + UNIT_TOLERANCE)
+    fits = {
+        unit: float(np.mean((price / size >= low) & (price / size <= high)))
+        for unit, size in (("shares", 1.0), ("lots", LOT))
+    }
+    best = max(fits, key=lambda unit: fits[unit])
+    return best if fits[best] >= 0.5 else "unclear"
+
+
+def table_text(columns: dict[str, npt.NDArray[Any]]) -> bytes:
+    """Columns as CSV in utf-8 with a mark, numbers in their shortest exact form, NaN and NaT as nothing."""
+    arrays = []
+    for values in columns.values():
+        if values.dtype.kind == "M":
+            arrays.append(pa.array(values.astype("datetime64[D]"), from_pandas=True))
+        elif values.dtype.kind == "f":
+            known = values[np.isfinite(values)]
+            if len(known) == len(values) and (np.abs(known) < 2**53).all() and (known == np.floor(known)).all():
+                arrays.append(pa.array(values.astype(np.int64)))
+            else:
+                arrays.append(pa.array(values, from_pandas=True))
+        else:
+            arrays.append(pa.array(values.tolist() if values.dtype.kind in "OU" else values))
+    sink = io.BytesIO()
+    sink.write("﻿".encode())
+    sink.write((",".join(columns) + "\n").encode())
+    table = pa.table(arrays, names=list(columns))
+    options = pa.csv.WriteOptions(include_header=False, quoting_style="needed")
+    pa.csv.write_csv(table, sink, options)
+    return sink.getvalue()
