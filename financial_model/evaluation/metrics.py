@@ -82,7 +82,7 @@ def covered(low: Floats, high: Floats, actual: Floats) -> Floats:
 
 
 def pit_bins(quantiles: Floats, actual: Floats) -> Floats:
-    """Bin (N, H) that each outcome fell into: 0 below the lowest quantile .. Q above the highest, NaN unknown.
+    """Bin (N, H) each outcome fell into: 0 below the lowest quantile .. Q above the highest, NaN unknown.
 
     The probability integral transform as far as Q quantiles tell it: a calibrated forecast puts
     levels[0], levels[1] - levels[0], .., 1 - levels[-1] of the outcomes into the bins. What shape the tails

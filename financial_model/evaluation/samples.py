@@ -2,7 +2,9 @@
 
 A sample is a (stock, as-of session). Its label is the return one could have earned: bought at the close
 of the next session, sold `holding` sessions later. Sessions are counted on the market's calendar, so a
-stock that is suspended on either day has no label; nobody could have traded it there.
+stock that is suspended on either day has no label; nobody could have traded it there. Outcomes are computed
+here apart from the targets of training, so that a mistake there cannot flatter a model here; a test holds
+the two equal.
 """
 
 from dataclasses import dataclass, replace

@@ -130,3 +130,18 @@ def test_rows_between_two_dates_hold_both_ends(makers):
     assert sorted({int(k) for k in panel.session_index[rows_between(panel, first, last)]}) == [3, 4, 5]
     with pytest.raises(EmptyTestRange):
         rows_between(panel, panel.sessions[-1].astype(object).replace(year=2030), None)
+
+
+def test_the_label_agrees_with_the_one_training_learns_from(makers):
+    targets = pytest.importorskip("financial_model.datasets.targets")
+    panel = makers.make_walk(stocks=9, sessions=60, suspended=0.2)
+    rows = np.arange(len(panel.code_index))
+    for holding in (1, 3):
+        np.testing.assert_allclose(
+            tradable_return(panel, rows, holding),
+            targets.tradable_return(panel, holding),
+            rtol=1e-3,
+            atol=1e-6,
+        )
+    path = np.stack([targets.forward_log_return(panel, 0, step) for step in (1, 2)], axis=1)
+    np.testing.assert_allclose(path_returns(panel, rows, 2), path)
