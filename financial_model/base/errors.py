@@ -283,3 +283,19 @@ class BadConditions(FinancialModelError):
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"Condition {name!r} {reason}.", name=name, reason=reason)
+
+
+class QueueFull(FinancialModelError):
+    """More jobs wait than anyone will read through."""
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(
+            f"{waiting} jobs wait already. Stop one, or let some end, before starting another.", waiting=waiting
+        )
+
+
+class NoSuchJob(FinancialModelError):
+    """A job's id that no folder of the workspace bears."""
+
+    def __init__(self, job: str) -> None:
+        super().__init__(f"There is no job {job[:80]!r} in this workspace.", job=job[:80])
