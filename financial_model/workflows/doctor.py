@@ -36,9 +36,9 @@ PACKAGES = (
 REMEDIES = {
     "install_python": "Install Python 3.11 or newer from python.org and run the start script again.",
     "install_requirements": "Run the start script again, or: pip install -r requirements.txt",
-    "use_cpu": "Training runs on the CPU. With an NVIDIA card, install its driver and a CUDA build of torch.",
-    "reinstall_torch": "The card is there but torch cannot use it: install a CUDA build that fits the driver.",
-    "attention_fallback": "Nothing to do: another engine computes the same. See requirements-gpu.txt for faster.",
+    "use_cpu": "Training runs on the CPU. With an NVIDIA card: install its driver and a CUDA torch.",
+    "reinstall_torch": "Torch cannot use the card: install a CUDA build of torch that fits the driver.",
+    "attention_fallback": "Nothing to do: another engine computes the same.",
     "free_disk": "Free some space, or choose another folder with --workspace.",
     "other_port": "Nothing to do: the page takes the next free port and prints its address.",
     "choose_workspace": "Choose a folder you may write to with --workspace.",
@@ -62,7 +62,7 @@ def doctor(settings: DoctorSettings, workspace: Workspace, progress: Progress) -
             }
         )
         if state != "ok":
-            progress.emit("note", message=f"{name}: {value}. {REMEDIES.get(remedy, '')}")
+            progress.emit("note", message=f"{name}: {value}. {advice}")
     worst = {check["state"] for check in checks}
     verdict = "fail" if "fail" in worst else "warn" if "warn" in worst else "ok"
     return {
