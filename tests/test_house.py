@@ -26,7 +26,17 @@ FLOORS = {
     "__main__": 11,
     "__init__": 0,
 }
-TORCH_ROOMS = {"kernels", "datasets", "models", "training", "forecasting", "evaluation", "workflows", "ui", "cli"}
+TORCH_ROOMS = {
+    "kernels",
+    "datasets",
+    "models",
+    "training",
+    "forecasting",
+    "evaluation",
+    "workflows",
+    "ui",
+    "cli",
+}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -1,0 +1,131 @@
+"""The workspace: nothing half written, nothing outside."""
+
+import errno
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from financial_model.base.errors import DamagedFile, DiskFull, UnsafePath, WorkspaceBusy
+from financial_model.base.workspace import (
+    Workspace,
+    check_name,
+    locked,
+    read_json,
+    write_atomically,
+    write_json,
+)
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), write_atomically(path, "w", encoding="utf-8") as file:
+        file.write("half")
+        raise RuntimeError("power cut")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_full_disk_is_told_and_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(DiskFull, match="untouched"), write_atomically(path) as _:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert path.read_text() == "old"
+
+
+def test_json_comes_back_equal(tmp_path):
+    value = {"名称": "平安银行", "numbers": [1, 2.5, None, True]}
+    write_json(tmp_path / "v.json", value)
+    assert read_json(tmp_path / "v.json") == value
+
+
+def test_damaged_json_is_one_of_our_errors(tmp_path):
+    (tmp_path / "v.json").write_text('{"a": ')
+    with pytest.raises(DamagedFile, match="not JSON"):
+        read_json(tmp_path / "v.json")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../x",
+        "a/../../x",
+        "/etc/passwd",
+        "C:\\x",
+        "c:x",
+        "\\\\host\\share",
+        "\\x",
+        "a\0b",
+        "",
+        " ",
+        "NUL",
+        "out/com1.pt",
+    ],
+)
+def test_paths_that_leave_the_workspace_are_refused(tmp_path, path):
+    with pytest.raises(UnsafePath):
+        Workspace(tmp_path).inside(path)
+
+
+def test_a_link_that_leads_out_is_refused(tmp_path):
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "out").symlink_to(tmp_path)
+    with pytest.raises(UnsafePath, match="link"):
+        Workspace(tmp_path / "w").inside("out/x")
+
+
+@given(text=st.text(max_size=60))
+def test_no_text_leads_out_of_the_workspace(text):
+    workspace = Workspace(REPOSITORY / "docs")
+    try:
+        path = workspace.inside(text)
+    except UnsafePath:
+        return
+    assert path.is_relative_to(workspace.root)
+
+
+@given(
+    name=st.text(max_size=100) | st.sampled_from(["con", "NUL.txt", "a..b", "a.", "a/b", "a\\b", "é", "模型"])
+)
+def test_an_accepted_name_is_one_harmless_path_part(name):
+    try:
+        check_name(name)
+    except UnsafePath:
+        return
+    assert Path(name).name == name
+    assert not set(name) & set('/\\:*?"<>|\0\n')
+    assert len(name) <= 80
+
+
+def test_a_second_writer_is_told_who_holds_the_lock(tmp_path):
+    lock = tmp_path / "lock"
+    code = (
+        "import sys, time; from pathlib import Path; from financial_model.base.workspace import locked\n"
+        "with locked(Path(sys.argv[1]), 'import', 'the store'):\n"
+        "    print('held', flush=True); time.sleep(30)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(lock)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout.readline().strip() == "held"
+        with pytest.raises(WorkspaceBusy, match="import pid"), locked(lock, "download", "the store"):
+            pass
+        owner.kill()
+        owner.wait()
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                with locked(lock, "download", "the store"):
+                    break
+            except WorkspaceBusy:
+                assert time.monotonic() < deadline, "a killed owner must not leave its lock behind"
+                time.sleep(0.05)

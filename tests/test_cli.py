@@ -1,0 +1,131 @@
+"""The command line: exit statuses, one clear line, one JSON object."""
+
+import json
+import sys
+import types
+
+import pytest
+
+from financial_model import cli
+from financial_model.base.errors import FinancialModelError, StopRequested
+
+
+@pytest.fixture
+def workflow(monkeypatch):
+    """Put a function of the test's own in the place of `workflows.simulate.simulate`."""
+
+    def replace(function):
+        module = types.ModuleType("financial_model.workflows.simulate")
+        module.simulate = function
+        monkeypatch.setitem(sys.modules, "financial_model.workflows.simulate", module)
+
+    return replace
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as leave:
+        cli.main([*arguments])
+    return leave.value.code
+
+
+def test_settings_and_workspace_reach_the_workflow(workflow, tmp_path, capsys):
+    seen = {}
+
+    def simulate(settings, workspace, progress):
+        seen.update(settings=settings, root=workspace.root)
+        return {"message": "done", "stocks": settings.stocks}
+
+    workflow(simulate)
+    assert run("simulate", "--stocks", "12", "--workspace", str(tmp_path), "--json") == 0
+    assert seen["settings"].stocks == 12
+    assert seen["root"] == tmp_path.resolve()
+    assert json.loads(capsys.readouterr().out) == {"message": "done", "stocks": 12}
+
+
+def test_options_win_over_the_config_file(workflow, tmp_path):
+    seen = []
+    workflow(lambda settings, workspace, progress: seen.append(settings) or {})
+    config = tmp_path / "s.json"
+    config.write_text('{"stocks": 50, "seed": 9}')
+    assert run("simulate", "--config", str(config), "--stocks", "12") == 0
+    assert (seen[0].stocks, seen[0].seed) == (12, 9)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["simulate", "--stocks", "many"],
+        ["simulate", "--stocks", "-3"],
+        ["simulate", "--unheard-of"],
+        ["unheard-of"],
+        ["import"],
+        ["train", "--heads", "7"],
+        ["train", "--train-end", "yesterday"],
+        ["train", "--loss", "hope"],
+        ["simulate", "--config", "missing.json"],
+    ],
+)
+def test_bad_usage_is_one_line_and_status_two(arguments, capsys):
+    assert run(*arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+
+
+def test_bad_input_is_told_as_text_and_as_json(workflow, capsys):
+    def simulate(settings, workspace, progress):
+        raise FinancialModelError("SH600000.csv has no column 'close'.", file="SH600000.csv")
+
+    workflow(simulate)
+    assert run("simulate", "--json") == 2
+    captured = capsys.readouterr()
+    assert captured.err == "error: SH600000.csv has no column 'close'.\n"
+    assert json.loads(captured.out)["fields"] == {"file": "SH600000.csv"}
+
+
+def test_a_stop_is_status_130(workflow, capsys):
+    def simulate(settings, workspace, progress):
+        raise StopRequested("Nothing was written.")
+
+    workflow(simulate)
+    assert run("simulate") == 130
+    workflow(lambda *_: {"stopped": True, "message": "saved"})
+    assert run("simulate") == 130
+
+
+def test_a_job_folder_gets_the_result_and_its_stop_file_is_asked(workflow, tmp_path):
+    job = tmp_path / "jobs" / "1"
+
+    def simulate(settings, workspace, progress):
+        progress.stage("simulate")
+        before = progress.is_stop_requested()
+        (job / "stop").touch()
+        return {"before": before, "after": progress.is_stop_requested()}
+
+    workflow(simulate)
+    assert run("simulate", "--job", str(job)) == 0
+    assert json.loads((job / "result.json").read_text("utf-8")) == {"before": False, "after": True}
+    kinds = [json.loads(line)["kind"] for line in (job / "events.jsonl").read_text("utf-8").splitlines()]
+    assert kinds == ["stage", "result"]
+
+
+def test_a_fault_of_ours_is_status_one_with_its_trace_and_an_event(workflow, tmp_path, capsys):
+    workflow(lambda *_: 1 / 0)
+    assert run("simulate", "--job", str(tmp_path)) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    last = json.loads((tmp_path / "events.jsonl").read_text("utf-8").splitlines()[-1])
+    assert (last["kind"], last["error"]) == ("error", "InternalError")
+
+
+def test_a_pattern_finds_the_newest_checkpoint_in_the_workspace(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    output = tmp_path / "w" / "output"
+    output.mkdir(parents=True)
+    for day, name in enumerate(["first_20240101_000000_best.pt", "first_20240102_000000_best.pt"]):
+        (output / name).touch()
+        import os
+
+        os.utime(output / name, (day, day))
+    found = cli._newest_match("output/first_*_best.pt", tmp_path / "w")
+    assert found == str(output / "first_20240102_000000_best.pt")
