@@ -51,7 +51,7 @@ class BarStore:
         return self.path_of(code).is_file()
 
     def read(self, code: str) -> Bars:
-        """All raw bars of one code; CodeNotHeld when there are none, BadTable when the file is no such table."""
+        """All raw bars of one code; CodeNotHeld when there are none, BadTable when it is no table of bars."""
         path = self.path_of(code)
         if not path.is_file():
             raise CodeNotHeld(code, "the store", "Download or import its bars first.")

@@ -24,7 +24,18 @@ from .source import BAR_COLUMNS, Bars
 
 # What other programs call our columns; compared in lower case, without blanks and units in brackets.
 COLUMN_ALIASES = {
-    "date": ("date", "日期", "交易日期", "时间", "trade_date", "tradedate", "trading_date", "datetime", "time", "day"),
+    "date": (
+        "date",
+        "日期",
+        "交易日期",
+        "时间",
+        "trade_date",
+        "tradedate",
+        "trading_date",
+        "datetime",
+        "time",
+        "day",
+    ),
     "open": ("open", "开盘", "开盘价", "开", "今开"),
     "high": ("high", "最高", "最高价", "高"),
     "low": ("low", "最低", "最低价", "低"),
@@ -191,7 +202,9 @@ def parse_dates(path: Path, text: pa.Array) -> npt.NDArray[np.datetime64]:
     >>> parse_dates(Path("x.csv"), pa.array(["2018-06-29", "2018/6/2", "20180603"])).astype(str).tolist()
     ['2018-06-29', '2018-06-02', '2018-06-03']
     """
-    pattern = r"^\s*(?P<y>\d{4})(?:[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})|(?P<n>\d{2})(?P<e>\d{2}))(?:[ T].*)?\s*$"
+    pattern = (
+        r"^\s*(?P<y>\d{4})(?:[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})|(?P<n>\d{2})(?P<e>\d{2}))(?:[ T].*)?\s*$"
+    )
     parts = pc.extract_regex(text, pattern)
 
     def number(*names: str) -> npt.NDArray[np.int64]:
@@ -251,7 +264,11 @@ def table_text(columns: dict[str, npt.NDArray[Any]]) -> bytes:
             arrays.append(pa.array(values.astype("datetime64[D]"), from_pandas=True))
         elif values.dtype.kind == "f":
             known = values[np.isfinite(values)]
-            if len(known) == len(values) and (np.abs(known) < 2**53).all() and (known == np.floor(known)).all():
+            if (
+                len(known) == len(values)
+                and (np.abs(known) < 2**53).all()
+                and (known == np.floor(known)).all()
+            ):
                 arrays.append(pa.array(values.astype(np.int64)))
             else:
                 arrays.append(pa.array(values, from_pandas=True))

@@ -1,0 +1,248 @@
+"""Dated facts about stocks, each with the day from which it could be known.
+
+Corporate actions, ST spells, industries, share capital, fundamentals, the stock list: one CSV each under
+`full_stock_data/`. Every row carries `known_from`; `as_of(name, t)` hands out what was known at the close
+of t and nothing later: rows of a later day are gone, and an end that lies after t is not yet told.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from ..base.errors import BadTable, UnknownCode
+from ..base.workspace import Workspace, write_atomically
+from ..market.codes import parse_code
+from .csv_source import NULLS, decode, parse_dates, table_text
+
+FAR_PAST = np.datetime64("0001-01-01", "D")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What one table of facts holds."""
+
+    dates: tuple[str, ...]
+    numbers: tuple[str, ...]
+    texts: tuple[str, ...]
+    known: tuple[str, ...]
+    """The date columns of which the latest says when a row could be known."""
+    ends: tuple[str, ...] = ()
+    """Date columns that are known only once they have come."""
+    hindsight: tuple[str, ...] = ()
+    """Text of today, of which nobody says since when it holds."""
+    required: tuple[str, ...] = ()
+
+
+KINDS = {
+    "corporate_actions": Kind(
+        dates=("date",),
+        numbers=("cash_per_10", "bonus_per_10", "rights_per_10", "rights_price"),
+        texts=(),
+        known=("date",),
+        required=("date",),
+    ),
+    "stock_list": Kind(
+        dates=("list_date", "delist_date"),
+        numbers=(),
+        texts=("name",),
+        known=("list_date",),
+        ends=("delist_date",),
+        hindsight=("name",),
+    ),
+    "st_periods": Kind(
+        dates=("from", "to"), numbers=(), texts=(), known=("from",), ends=("to",), required=("from",)
+    ),
+    "industries": Kind(
+        dates=("from", "to", "updated"),
+        numbers=(),
+        texts=("scheme", "industry", "source_code"),
+        known=("from", "updated"),
+        ends=("to",),
+        required=("from", "industry"),
+    ),
+    "share_capital": Kind(
+        dates=("date",),
+        numbers=("total_shares", "float_shares"),
+        texts=(),
+        known=("date",),
+        required=("date",),
+    ),
+    "fundamentals": Kind(
+        dates=("announced", "period"),
+        numbers=("eps_cny", "book_value_per_share_cny"),
+        texts=(),
+        known=("announced",),
+        required=("announced",),
+    ),
+}
+OPTIONAL_COLUMNS = ("updated", "source_code")
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """One table of facts, sorted by code, then by the day a row could be known.
+
+    Columns: code as text, dates as datetime64[D] (NaT unknown), numbers as float64 (NaN unknown), texts as
+    text ("" unknown), and `known_from`.
+    """
+
+    name: str
+    columns: dict[str, npt.NDArray[Any]]
+
+    def __getitem__(self, column: str) -> npt.NDArray[Any]:
+        return self.columns[column]
+
+    def __len__(self) -> int:
+        return len(self.columns["code"])
+
+    def take(self, rows: Any) -> "Facts":
+        return Facts(self.name, {name: values[rows] for name, values in self.columns.items()})
+
+    def rows_of(self, code: str) -> slice:
+        codes = self.columns["code"]
+        return slice(int(np.searchsorted(codes, code)), int(np.searchsorted(codes, code, side="right")))
+
+    def of(self, code: str) -> "Facts":
+        """The rows of one code, oldest first."""
+        return self.take(self.rows_of(code))
+
+
+class ReferenceStore:
+    """The tables of dated facts of one workspace; one that was never written is an empty one."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+
+    def read(self, name: str) -> Facts:
+        """All rows of one table."""
+        path = self.workspace.reference_path(name)
+        return read_facts(path, name) if path.is_file() else make_facts(name, {"code": []})
+
+    def as_of(self, name: str, date: Any) -> Facts:
+        """The rows that could be known at the close of `date`, ends that had not come yet taken off.
+
+        Texts of today (a stock's present name) have no date of their own and come back empty.
+        """
+        day = np.datetime64(date, "D")
+        kind = KINDS[name]
+        facts = self.read(name)
+        known = facts.take(facts["known_from"] <= day)
+        for column in kind.ends:
+            ends = known.columns[column]
+            known.columns[column] = np.where(ends > day, np.datetime64("NaT", "D"), ends)
+        for column in kind.hindsight:
+            known.columns[column] = np.full(len(known), "")
+        return known
+
+    def write(self, name: str, columns: Mapping[str, Any]) -> None:
+        """Put a table in place of the old one, whole or not at all. `columns`: any sequences by name."""
+        facts = make_facts(name, columns)
+        shown = {
+            column: values
+            for column, values in facts.columns.items()
+            if column != "known_from" and not (column in OPTIONAL_COLUMNS and column not in columns)
+        }
+        with write_atomically(self.workspace.reference_path(name)) as file:
+            file.write(table_text(shown))
+
+    def merge(self, name: str, facts: Facts, codes: set[str]) -> None:
+        """Put `facts` in place of all rows of `codes`; rows of other codes stay."""
+        old = self.read(name)
+        kept = old.take(~np.isin(old["code"], sorted(codes)) if len(old) else slice(0, 0))
+        names = [n for n in facts.columns if n != "known_from"]
+        names += [n for n in old.columns if n not in (*names, "known_from")]
+        joined = {}
+        for column in names:
+            parts = [table.columns.get(column, _unknown(column, name, len(table))) for table in (kept, facts)]
+            joined[column] = np.concatenate(parts)
+        self.write(name, joined)
+
+
+def read_facts(path: Path, name: str) -> Facts:
+    """One CSV of facts; BadTable names the row and column that cannot be read."""
+    kind = KINDS[name]
+    data = decode(path)
+    header = data.split(b"\n", 1)[0].decode("utf-8", "replace").strip("\r")
+    names = [text.strip().strip('"').lower() for text in header.split(",")]
+    if missing := [column for column in ("code", *kind.required) if column not in names]:
+        raise BadTable(path, "the header", header[:60], f"a column {missing[0]}")
+    try:
+        table = pa.csv.read_csv(
+            pa.BufferReader(data),
+            read_options=pa.csv.ReadOptions(column_names=names, skip_rows=1, use_threads=False),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), null_values=NULLS, strings_can_be_null=True
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise BadTable(path, "the rows", str(error).splitlines()[0], f"{len(names)} columns a row") from None
+    columns: dict[str, Any] = {}
+    for column in names:
+        text = table[column].combine_chunks()
+        if column in kind.dates:
+            columns[column] = _optional_dates(path, text)
+        elif column in kind.numbers or (name == "fundamentals" and column != "code"):
+            try:
+                columns[column] = text.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+            except pa.ArrowInvalid as error:
+                raise BadTable(path, f"column {column}", str(error).splitlines()[0], "numbers") from None
+        else:
+            columns[column] = np.array(pc.fill_null(text, "").to_pylist(), dtype=np.str_)
+    return make_facts(name, columns, path)
+
+
+def make_facts(name: str, columns: Mapping[str, Any], path: Path | None = None) -> Facts:
+    """Facts from any sequences: codes parsed, missing columns unknown, sorted, `known_from` worked out."""
+    kind = KINDS[name]
+    written = np.asarray(columns["code"], dtype=np.str_)
+    unique, inverse = np.unique(written, return_inverse=True)
+    try:
+        codes = np.array([parse_code(text) for text in unique], dtype="U8")
+    except UnknownCode as error:
+        raise BadTable(
+            path or Path(f"{name}.csv"), "column code", error.fields["seen"], "a code such as SH600519"
+        ) from None
+    made: dict[str, Any] = {"code": codes[inverse] if len(codes) else np.empty(0, "U8")}
+    count = len(written)
+    for column in (*kind.dates, *kind.numbers, *kind.texts, *columns):
+        if column in made or column == "known_from":
+            continue
+        values = columns.get(column)
+        if values is None:
+            made[column] = _unknown(column, name, count)
+        elif column in kind.dates:
+            made[column] = np.asarray(values, dtype="datetime64[D]")
+        elif column in kind.numbers:
+            made[column] = np.asarray(values, dtype=np.float64)
+        else:
+            made[column] = np.asarray(values) if name == "fundamentals" else np.asarray(values, dtype=np.str_)
+    known = np.full(count, FAR_PAST)
+    for column in kind.known:
+        known = np.where(np.isnat(made[column]), known, np.maximum(known, made[column]))
+    made["known_from"] = known
+    order = np.lexsort((made[kind.dates[0]], known, made["code"]))
+    return Facts(name, {column: values[order] for column, values in made.items()})
+
+
+def _unknown(column: str, name: str, count: int) -> npt.NDArray[Any]:
+    kind = KINDS[name]
+    if column in kind.dates:
+        return np.full(count, np.datetime64("NaT", "D"))
+    if column in kind.texts:
+        return np.full(count, "", dtype="U1")
+    return np.full(count, np.nan)
+
+
+def _optional_dates(path: Path, text: pa.Array) -> npt.NDArray[np.datetime64]:
+    known = pc.is_valid(text).to_numpy(zero_copy_only=False)
+    dates = np.full(len(text), np.datetime64("NaT", "D"))
+    if known.any():
+        dates[known] = parse_dates(path, text.filter(pa.array(known)))
+    return dates
