@@ -52,15 +52,8 @@ def doctor(settings: DoctorSettings, workspace: Workspace, progress: Progress) -
     for name, check in _checks(settings, workspace, progress):
         progress.stage(name, f"checking {name}")
         state, value, remedy = check()
-        checks.append(
-            {
-                "name": name,
-                "state": state,
-                "value": value,
-                "remedy": remedy,
-                "advice": REMEDIES.get(remedy, ""),
-            }
-        )
+        advice = REMEDIES.get(remedy, "")
+        checks.append({"name": name, "state": state, "value": value, "remedy": remedy, "advice": advice})
         if state != "ok":
             progress.emit("note", message=f"{name}: {value}. {advice}")
     worst = {check["state"] for check in checks}
