@@ -290,7 +290,8 @@ class QueueFull(FinancialModelError):
 
     def __init__(self, waiting: int) -> None:
         super().__init__(
-            f"{waiting} jobs wait already. Stop one, or let some end, before starting another.", waiting=waiting
+            f"{waiting} jobs wait already. Stop one, or let some end, before starting another.",
+            waiting=waiting,
         )
 
 
@@ -299,3 +300,27 @@ class NoSuchJob(FinancialModelError):
 
     def __init__(self, job: str) -> None:
         super().__init__(f"There is no job {job[:80]!r} in this workspace.", job=job[:80])
+
+
+class NoServerAnswers(FinancialModelError):
+    """No quote server gave a bar; `summary` says how they failed."""
+
+    def __init__(self, tried: list[str], summary: str, own: bool = False) -> None:
+        who = f"The {len(tried)} server(s) you named" if own else f"All {len(tried)} quote servers tried"
+        super().__init__(
+            f"No quote server serves daily bars here. {who}: {summary}. Try another server (--server HOST:PORT), "
+            "check that the firewall lets port 7709 out, or import without a network: the folder of a local "
+            "通达信 client (the one that holds vipdoc) or CSV files. What was downloaded before is untouched.",
+            tried=tried[:20],
+            tried_count=len(tried),
+            summary=summary,
+            own=own,
+        )
+
+
+class NothingToRetry(FinancialModelError):
+    """--retry-failed where no download has failed."""
+
+    def __init__(self, codes: list[str]) -> None:
+        what = f"None of {', '.join(codes[:5])} has" if codes else "No stock has"
+        super().__init__(f"{what} a failed download to retry.", codes=codes[:20])
