@@ -33,10 +33,10 @@ install_torch() {
     index=https://download.pytorch.org/whl/cpu
   fi
   if [ -z "$index" ] || [ "$index" = none ]; then
-    python -m pip install --quiet "$torch"
+    python -m pip install -qq "$torch"
   else
-    # An index that does not answer is skipped with a warning; pip's own settings then decide.
-    python -m pip install --quiet --retries 1 --timeout 15 --extra-index-url "$index" "$torch"
+    # An index that does not answer is skipped; pip's own settings then decide.
+    python -m pip install -qq --retries 0 --timeout 15 --extra-index-url "$index" "$torch"
   fi
 }
 
@@ -59,10 +59,14 @@ install_once() {
   wanted="$(cat "$@" && python --version && printf '%s' "${HERMES_TORCH_INDEX:-}")"
   if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then return; fi
   printf '%s\n' "Installing, once; this takes a few minutes. (首次安装，需要几分钟。)"
-  python -m pip install --quiet --upgrade pip
+  python -m pip install -qq --upgrade pip
+  printf '%s\n' "  torch ..."
   install_torch
   local file
-  for file in "$@"; do python -m pip install --quiet -r "$file"; done
+  for file in "$@"; do
+    printf '%s\n' "  $file ..."
+    python -m pip install -qq -r "$file"
+  done
   confirm_gpu
   printf '%s' "$wanted" > "$stamp"
 }
