@@ -111,16 +111,19 @@ class Panel:
         raise AssertionError("unreachable")
 
     @classmethod
-    def map_file(cls, path: Path, fingerprint: str | None = None) -> Self:
-        """The panel in one Arrow file and the files beside it."""
+    def map_file(cls, path: Path, beside: Path | None = None, with_conditions: bool = True) -> Self:
+        """The panel in one Arrow file; its side files lie beside `beside`, which is `path` unless given.
+
+        While a panel is being built its condition columns hold nothing yet: they are left out then.
+        """
         batch, metadata = map_batch(path)
         if metadata.get("format") != FORMAT:
             raise DamagedFile(
                 path, f"it is of the format {metadata.get('format')!r}, not {FORMAT!r}", REBUILD
             )
-        fingerprint = fingerprint or metadata["fingerprint"]
-        by_session, _ = map_batch(sessions_path(path, fingerprint))
-        index_table, _ = map_batch(indices_path(path, fingerprint))
+        fingerprint = metadata["fingerprint"]
+        by_session, _ = map_batch(sessions_path(beside or path, fingerprint))
+        index_table, _ = map_batch(indices_path(beside or path, fingerprint))
         lists = by_session.column("rows")
         code_column = batch.column("code")
         code_index = code_column.indices.to_numpy()
@@ -130,7 +133,8 @@ class Panel:
         offsets = np.searchsorted(code_index, np.arange(len(codes) + 1))
         if offsets[-1] != row_count or len(lists.values) != row_count:
             raise DamagedFile(path, "its parts do not fit each other", REBUILD)
-        vocabularies = json.loads(metadata["vocabularies"])
+        vocabularies = json.loads(metadata["vocabularies"]) if with_conditions else {}
+        hidden = ("code", "date", "session_index", *(() if with_conditions else CONDITIONS))
         columns = {name: k for k, name in enumerate(batch.schema.names)}
 
         def load(name: str) -> Array:
@@ -141,9 +145,9 @@ class Panel:
         return cls(
             codes=codes,
             offsets=offsets,
-            sessions=by_session.column("date").to_numpy(),
+            sessions=by_session.column("date").to_numpy(zero_copy_only=False),
             load=load,
-            column_names=[name for name in columns if name not in ("code", "date", "session_index")],
+            column_names=[name for name in columns if name not in hidden],
             vocabularies=vocabularies,
             indices=_index_bars(index_table),
             fingerprint=fingerprint,
@@ -376,7 +380,7 @@ def map_batch(path: Path) -> tuple[pa.RecordBatch, dict[str, str]]:
 
 def _index_bars(batch: pa.RecordBatch) -> dict[str, Bars]:
     codes = np.array(batch.column("code").to_pylist(), dtype=np.str_)
-    columns = {name: batch.column(name).to_numpy() for name in BAR_COLUMNS}
+    columns = {name: batch.column(name).to_numpy(zero_copy_only=False) for name in BAR_COLUMNS}
     found = {}
     for code in np.unique(codes):
         rows = slice(int(np.searchsorted(codes, code)), int(np.searchsorted(codes, code, side="right")))
