@@ -170,20 +170,6 @@ class NotTraded(FinancialModelError):
         super().__init__(f"{code} did not trade on {as_of}. {hint}", code=code, as_of=as_of, nearest=nearest)
 
 
-class CodeNotInPanel(FinancialModelError):
-    """A code that is well formed and not part of the panel."""
-
-    def __init__(self, code: str, known_count: int, similar: list[str]) -> None:
-        hint = f"Did you mean {', '.join(similar)}? " if similar else ""
-        super().__init__(
-            f"{code} is not in the panel ({known_count} stocks). {hint}"
-            "Download or import it, then build the panel again.",
-            code=code,
-            known_count=known_count,
-            similar=similar,
-        )
-
-
 class NonFiniteLoss(FinancialModelError):
     """A loss that became NaN or infinite; the last checkpoint is sound."""
 
@@ -308,9 +294,10 @@ class NoServerAnswers(FinancialModelError):
     def __init__(self, tried: list[str], summary: str, own: bool = False) -> None:
         who = f"The {len(tried)} server(s) you named" if own else f"All {len(tried)} quote servers tried"
         super().__init__(
-            f"No quote server serves daily bars here. {who}: {summary}. Try another server (--server HOST:PORT), "
-            "check that the firewall lets port 7709 out, or import without a network: the folder of a local "
-            "通达信 client (the one that holds vipdoc) or CSV files. What was downloaded before is untouched.",
+            f"No quote server serves daily bars here. {who}: {summary}. Try another server "
+            "(--server HOST:PORT), check that the firewall lets port 7709 out, or import without a network: "
+            "the folder of a local 通达信 client (the one that holds vipdoc) or CSV files. "
+            "What was downloaded before is untouched.",
             tried=tried[:20],
             tried_count=len(tried),
             summary=summary,

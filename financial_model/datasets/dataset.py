@@ -1,0 +1,121 @@
+"""One or a few stocks: which rows are learned from, judged by, and in what order they come."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..base.config import TrainSettings
+from ..base.errors import BadSetting, TooFewSessions
+from ..data.panel import CONDITIONS, Panel
+from .features import Features, compute_features
+from .loaders import SampleLoader, SessionLoader
+from .splits import Span, Split, split_by_date
+from .windows import MarketMatrices, market_matrices, usable_rows
+
+Rows = NDArray[np.int64]
+
+# Below this many stocks a session says nothing about their ranking, and batches are plain samples.
+LEAST_CROSS_SECTION = 10
+
+
+@dataclass(frozen=True)
+class StockDataset:
+    """Samples of some stocks of a panel, split by date.
+
+    The features are those of the whole panel: a stock's standing within its session does not depend on
+    which stocks are trained on. `is_chosen` (N,) marks the rows that take part.
+    """
+
+    panel: Panel
+    features: Features
+    matrices: MarketMatrices
+    split: Split
+    settings: TrainSettings
+    is_chosen: NDArray[np.bool_]
+
+    # Whether sessions hold enough stocks for a RankIC and for losses that look across stocks.
+    looks_across_stocks = False
+
+    @classmethod
+    def open(
+        cls, panel: Panel, settings: TrainSettings, device: torch.device | str = "cpu"
+    ) -> "StockDataset":
+        """The dataset that the settings ask for; errors say which span or stock has too few sessions."""
+        split = split_by_date(panel.sessions, settings)
+        features = compute_features(panel)
+        model = settings.model
+        matrices = market_matrices(
+            panel, features, model.context_length, model.prediction_length, settings.holding, device
+        )
+        is_chosen = cls.choose(panel, settings) & usable_rows(
+            panel, features.volatility, model.context_length
+        )
+        dataset = cls(panel, features, matrices, split, settings, is_chosen)
+        for name, rows in (
+            ("The training span", dataset.train_rows),
+            ("The validation span", dataset.valid_rows),
+        ):
+            if not len(rows):
+                raise TooFewSessions(
+                    f"{name} of the chosen stocks",
+                    0,
+                    1,
+                    f"A sample needs {model.context_length} sessions of the stock before it: choose "
+                    "other dates, other stocks, or a shorter context.",
+                )
+        return dataset
+
+    @classmethod
+    def choose(cls, panel: Panel, settings: TrainSettings) -> NDArray[np.bool_]:
+        """Which rows (N,) belong to the stocks the settings name."""
+        return rows_of_codes(panel, settings.codes)
+
+    @property
+    def vocabulary(self) -> dict[str, list[str]]:
+        """The names behind each condition's integers."""
+        return {name: list(self.panel.names(name)) for name in CONDITIONS}
+
+    @property
+    def feature_names(self) -> dict[str, list[str]]:
+        features = self.features
+        return {
+            "sequence": list(features.sequence_names),
+            "summary": list(features.summary_names),
+            "market": list(features.market_names),
+        }
+
+    @cached_property
+    def train_rows(self) -> Rows:
+        return self._known_rows(self.split.train)
+
+    @cached_property
+    def valid_rows(self) -> Rows:
+        return self._known_rows(self.split.valid)
+
+    def _known_rows(self, span: Span) -> Rows:
+        """Rows of a span with at least one known target; what nobody can ever know teaches nothing."""
+        target = self.matrices.target
+        is_known = (~target.isnan()).any(dim=1).cpu().numpy()
+        return np.flatnonzero(self.is_chosen & is_known & span.holds(self.panel.session_index))
+
+    def train_loader(self, batch_size: int, seed: int) -> SampleLoader | SessionLoader:
+        """The order of training batches; `seed` makes the shuffle."""
+        return SampleLoader(self.train_rows, batch_size, seed)
+
+    def valid_batches(self, batch_size: int) -> list[Rows]:
+        """Validation rows in whole sessions, by date."""
+        loader = SessionLoader(self.valid_rows, self.panel.session_index[self.valid_rows], batch_size, 0)
+        return list(loader.in_order())
+
+
+def rows_of_codes(panel: Panel, codes: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Which rows (N,) belong to these codes; CodeNotHeld names the first that is missing."""
+    if not codes:
+        raise BadSetting("codes", [], "at least one stock")
+    is_named = np.zeros(len(panel), bool)
+    for code in codes:
+        is_named[panel.rows_of(code)] = True
+    return is_named

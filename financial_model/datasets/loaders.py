@@ -1,0 +1,107 @@
+"""Batches, and the order in which an epoch walks through its samples.
+
+The order is a function of (seed, epoch) alone and is known before the first step, so a run that was
+stopped in the middle of an epoch finds its place again, and every process of a distributed run computes
+the same plan without a word to the others.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples on one device; a sample is one stock as of one session.
+
+    window (B, T, F), summary (B, K), market (B, M), conditions (B, C) int64, volatility (B,) of daily log
+    returns, target (B, H) standardised log return path and label (B,) tradable forward return (both NaN
+    where unknown), session (B,) and row (B,) int64, positions in the panel.
+    """
+
+    window: Tensor
+    summary: Tensor
+    market: Tensor
+    conditions: Tensor
+    volatility: Tensor
+    target: Tensor
+    label: Tensor
+    session: Tensor
+    row: Tensor
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def __getitem__(self, keep: Tensor | slice) -> "Batch":
+        """The batch of these samples (an index, a mask or a slice)."""
+        return self._map(lambda tensor: tensor[keep])
+
+    def to(self, device: torch.device | str) -> "Batch":
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        return Batch(**{field.name: change(getattr(self, field.name)) for field in fields(self)})
+
+
+class SampleLoader:
+    """Single samples in random order, for one or a few stocks."""
+
+    def __init__(self, rows: Rows, batch_size: int, seed: int) -> None:
+        self.rows, self.batch_size, self.seed = rows, batch_size, seed
+
+    def plan(self, epoch: int) -> list[Rows]:
+        """The rows of each batch of an epoch, in order. The last batch may be smaller."""
+        order = self.rows[_generator(self.seed, epoch).permutation(len(self.rows))]
+        return np.split(order, range(self.batch_size, len(order), self.batch_size))
+
+
+class SessionLoader:
+    """Whole sessions in random order, as many to a batch as reach the batch size.
+
+    A loss that looks across stocks sees each session complete. Rows of one session lie together.
+    """
+
+    def __init__(self, rows: Rows, sessions: NDArray[np.integer], batch_size: int, seed: int) -> None:
+        order = np.argsort(sessions, kind="stable")
+        self.rows, self.batch_size, self.seed = rows[order], batch_size, seed
+        self._starts = np.flatnonzero(np.diff(sessions[order], prepend=-1))
+        self._counts = np.diff(self._starts, append=len(rows))
+
+    def plan(self, epoch: int) -> list[Rows]:
+        """The rows of each batch of an epoch, in order. The last batch may be smaller."""
+        order = _generator(self.seed, epoch).permutation(len(self._counts))
+        return [
+            np.concatenate(
+                [self.rows[self._starts[k] : self._starts[k] + self._counts[k]] for k in order[first:stop]]
+            )
+            for first, stop in _runs(self._counts[order], self.batch_size)
+        ]
+
+    def in_order(self) -> Iterator[Rows]:
+        """Whole sessions by date, for validation."""
+        for first, stop in _runs(self._counts, self.batch_size):
+            begin = self._starts[first]
+            yield self.rows[begin : self._starts[stop - 1] + self._counts[stop - 1]]
+
+
+def _generator(seed: int, epoch: int) -> np.random.Generator:
+    return np.random.default_rng([seed, epoch])
+
+
+def _runs(counts: NDArray[np.integer], least: int) -> list[tuple[int, int]]:
+    """Cut a row of counts into runs that each reach `least`, the last one whatever is left."""
+    runs, first, total = [], 0, 0
+    for position, count in enumerate(counts.tolist()):
+        total += count
+        if total >= least:
+            runs.append((first, position + 1))
+            first, total = position + 1, 0
+    if first < len(counts):
+        runs.append((first, len(counts)))
+    return runs

@@ -1,0 +1,149 @@
+"""A checkpoint: everything a forecast needs, and what resuming a training needs, as tensors and plain values.
+
+It is written whole or not at all, and read with `weights_only=True`: a file that holds anything but
+tensors and JSON-like values is refused before any of it runs.
+"""
+
+import io
+import pickle
+import zipfile
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..base.config import ModelSettings, TrainSettings
+from ..base.errors import BadSetting, DamagedCheckpoint, FinancialModelError, ForeignCheckpoint
+from ..base.workspace import write_atomically
+from .ensemble import Ensemble
+from .interface import InputSizes
+from .registry import MODELS
+
+KIND = "hermes-checkpoint"
+VERSION = 1
+RETRAIN = "Train again, or restore a copy."
+
+Plain = dict[str, Any]
+Weights = dict[str, Tensor]
+
+
+@dataclass
+class Checkpoint:
+    """What a training leaves behind.
+
+    members: one state dict a member; score_scales: standard deviation of each member's score within a
+    session of the validation span. vocabulary: the names behind the integers of each condition.
+    calibration: what `forecasting.calibration` fitted on the validation span, None before the first
+    validation. training: optimizer and place in the run, None where resuming makes no sense.
+    """
+
+    settings: TrainSettings
+    sizes: InputSizes
+    levels: tuple[float, ...]
+    members: list[Weights]
+    score_scales: list[float]
+    feature_names: dict[str, list[str]]
+    vocabulary: dict[str, list[str]]
+    split: Plain
+    data: Plain
+    metrics: Plain = field(default_factory=dict)
+    calibration: Plain | None = None
+    training: Plain | None = None
+
+    @property
+    def model(self) -> ModelSettings:
+        return self.settings.model
+
+    def build(self, device: torch.device | str = "cpu") -> Ensemble:
+        """The networks with these weights, ready to forecast; ForeignCheckpoint when they do not fit."""
+        ensemble = Ensemble(self.sizes, self.model, self.levels, self.score_scales)
+        for member, weights in zip(ensemble.members, self.members, strict=True):
+            try:
+                member.load_state_dict(weights)
+            except RuntimeError as error:
+                reason = f"its weights do not fit the {self.model.model} model ({_first_lines(error)})"
+                raise ForeignCheckpoint("The checkpoint", reason, RETRAIN) from error
+        return ensemble.to(device).eval()
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint beside `path` and rename it over it; DiskFull leaves the old one untouched."""
+    values = {one.name: getattr(checkpoint, one.name) for one in fields(checkpoint)}
+    values |= {
+        "kind": KIND,
+        "version": VERSION,
+        "settings": checkpoint.settings.to_json(),
+        "sizes": {one.name: getattr(checkpoint.sizes, one.name) for one in fields(checkpoint.sizes)}
+        | {"conditions": dict(checkpoint.sizes.conditions)},
+        "levels": list(checkpoint.levels),
+    }
+    _check_plain(values, "checkpoint")
+    # torch writes through a zip writer of its own, which reports a full disk as a plain RuntimeError.
+    buffer = io.BytesIO()
+    torch.save(values, buffer)
+    with write_atomically(path) as file:
+        file.write(buffer.getbuffer())
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint; DamagedCheckpoint when it is torn, ForeignCheckpoint when it is another's."""
+    values = _read(path)
+    if not isinstance(values, dict) or values.get("kind") != KIND:
+        raise ForeignCheckpoint(
+            path, "it is no checkpoint of this program", "Choose a .pt file that a training wrote."
+        )
+    if values.get("version") != VERSION:
+        raise ForeignCheckpoint(
+            path,
+            f"it is of version {values.get('version')}, this program reads version {VERSION}",
+            "Train again with this version.",
+        )
+    missing = [one.name for one in fields(Checkpoint) if one.name not in values]
+    if missing:
+        raise DamagedCheckpoint(path, f"it lacks {', '.join(missing)}", RETRAIN)
+    try:
+        values["settings"] = TrainSettings.from_json(values["settings"])
+        values["sizes"] = InputSizes(**values["sizes"])
+        values["levels"] = tuple(values["levels"])
+        checkpoint = Checkpoint(**{one.name: values[one.name] for one in fields(Checkpoint)})
+    except (BadSetting, TypeError, ValueError) as error:
+        raise ForeignCheckpoint(path, f"its settings are not understood ({error})", RETRAIN) from error
+    if checkpoint.model.model not in MODELS:
+        raise ForeignCheckpoint(path, f"its model {checkpoint.model.model!r} is not known here", RETRAIN)
+    if not checkpoint.members or len(checkpoint.members) != len(checkpoint.score_scales):
+        raise DamagedCheckpoint(path, "it holds no whole network", RETRAIN)
+    return checkpoint
+
+
+def _check_plain(value: Any, where: str) -> None:
+    """TypeError where a value could be written and would then be refused by every load."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_plain(item, f"{where}[{key!r}]")
+    elif isinstance(value, (list, tuple)):
+        for position, item in enumerate(value):
+            _check_plain(item, f"{where}[{position}]")
+    elif type(value) not in (type(None), bool, int, float, str) and not isinstance(value, Tensor):
+        raise TypeError(f"{where} is of type {type(value).__name__}; a checkpoint holds plain values")
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise DamagedCheckpoint(path, "there is no such file", "Choose a .pt file under output/.")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FinancialModelError:
+        raise
+    except pickle.UnpicklingError as error:
+        reason = "it holds something else than tensors and plain values, which is never run"
+        raise DamagedCheckpoint(path, reason, "Choose a .pt file that a training wrote.") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise DamagedCheckpoint(
+            path, f"it is torn or no checkpoint ({_first_lines(error)})", RETRAIN
+        ) from error
+
+
+def _first_lines(error: BaseException) -> str:
+    return " ".join(str(error).split())[:160]

@@ -1,0 +1,646 @@
+"""The loop: from a dataset to checkpoints that can be watched, stopped, resumed and spread over processes.
+
+Everything random is a function of (seed, member, epoch, step): the order of batches, the first weights, the
+dropout of a step. So a run that was stopped anywhere goes on to the same weights, bit for bit, as one that
+never was, and a checkpoint needs no random state.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..base.config import TrainSettings
+from ..base.errors import CheckpointMismatch, NonFiniteLoss, OutOfMemory
+from ..base.progress import Progress
+from ..datasets.dataset import StockDataset
+from ..datasets.loaders import Batch
+from ..models.checkpoint import Checkpoint, save_checkpoint
+from ..models.ensemble import average, score_scale
+from ..models.interface import InputSizes, Output
+from ..models.registry import build_model
+from .distributed import Ranks
+from .improved_loss import LOSSES
+from .run_files import RunFiles
+from .validation import RankFigures, rank_figures
+
+WARM_UP_SHARE = 0.05
+LAST_RATE_SHARE = 0.01
+EVENT_INTERVAL_S = 0.25
+# A device that works asynchronously is asked for its losses now and then; waiting for each would idle it.
+CHECK_INTERVAL = 16
+VALID_BATCH = 4096
+
+Weights = dict[str, Tensor]
+Calibrate = Callable[[Output, Tensor, Tensor, tuple[float, ...]], dict[str, Any]]
+
+
+@dataclass
+class Place:
+    """Where a run stands: complete epochs of a member, and steps done of the epoch in progress."""
+
+    member: int = 0
+    epoch: int = 0
+    step: int = 0
+    total_step: int = 0
+    total_epoch: int = 0
+    loss_sum: float = 0.0
+    sample_count: int = 0
+    best_epoch: int = 0
+    best_value: float = -math.inf
+    stale_epochs: int = 0
+    elapsed_s: float = 0.0
+
+
+@dataclass
+class Trained:
+    """A member's weights at one moment, the spread of its score, its outputs on the validation span."""
+
+    weights: Weights
+    scale: float
+    output: Output | None = None
+
+
+@dataclass
+class Finished:
+    """What a member leaves to the ensemble: its best weights, and its last."""
+
+    best: Trained
+    last: Trained
+
+
+@dataclass
+class Validation:
+    """The figures of one validation."""
+
+    loss: float
+    rank: RankFigures | None
+    trained: Trained
+
+    @property
+    def value(self) -> float:
+        """What early stopping makes as large as it can."""
+        return -self.loss if self.rank is None else self.rank.rank_ic
+
+
+@dataclass
+class _Window:
+    """What the next step event tells: samples and seconds since the last one."""
+
+    begun: float = field(default_factory=time.perf_counter)
+    samples: int = 0
+
+
+class Trainer:
+    """Trains the members of one run, one after the other.
+
+    `calibrate(output, target, session, levels)` makes the calibration that each checkpoint carries from
+    validation outputs alone; target (N, H) standardised, session (N,).
+    """
+
+    def __init__(
+        self,
+        dataset: StockDataset,
+        files: RunFiles,
+        progress: Progress,
+        calibrate: Calibrate,
+        ranks: Ranks | None = None,
+        resume: Checkpoint | None = None,
+    ) -> None:
+        self.dataset, self.files, self.progress, self.calibrate = dataset, files, progress, calibrate
+        self.settings: TrainSettings = dataset.settings
+        self.matrices = dataset.matrices
+        self.ranks = ranks or Ranks(device=dataset.matrices.device)
+        self.device = self.matrices.device
+        self.loss = LOSSES[self.settings.loss]()
+        self.levels = tuple(self.loss.levels)
+        self.sizes = InputSizes(
+            sequence=self.matrices.sequence.shape[1],
+            context_length=self.settings.model.context_length,
+            summary=self.matrices.summary.shape[1],
+            market=self.matrices.market.shape[1],
+            conditions={name: len(names) for name, names in dataset.vocabulary.items()},
+        )
+        self.autocast, self.scaler = self._precision()
+        self.place = Place()
+        self.finished: list[Finished] = []
+        self.best: Trained | None = None
+        self.last: Trained | None = None
+        self.history: list[dict[str, Any]] = []
+        self._calibration: dict[str, Any] | None = None
+        self._begun = time.perf_counter()
+        self._unchecked: list[tuple[Tensor, Tensor]] = []
+        self._batches = [torch.from_numpy(rows) for rows in dataset.valid_batches(VALID_BATCH)]
+        self._valid_rows = torch.cat(self._batches)
+        self._start_member()
+        if resume is not None:
+            self._restore(resume)
+
+    # ---- the story
+
+    def run(self) -> dict[str, Any]:
+        """Train to the end, or to the step at which a stop was asked for; returns a job's result."""
+        with _deterministic(self.device):
+            self._tell_start()
+            while True:
+                while not self._is_member_done():
+                    if not self._train_epoch():
+                        return self._stopped()
+                    self._end_epoch(self.validate())
+                self._end_member()
+                if self.place.member == self.settings.ensemble:
+                    return self._end()
+                self._start_member()
+
+    def _start_member(self) -> None:
+        """A fresh network and optimizer; the seed of member k is seed + k."""
+        torch.manual_seed(self.settings.seed + self.place.member)
+        self.model = build_model(self.sizes, self.settings.model, self.levels).to(self.device)
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        # Decay pulls on matrices; on a bias or a norm's scale it only shifts what the data say.
+        decayed = [p for p in self.parameters if p.dim() > 1]
+        free = [p for p in self.parameters if p.dim() <= 1]
+        groups = [
+            {"params": decayed, "weight_decay": self.settings.weight_decay},
+            {"params": free, "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=self.settings.learning_rate, fused=True)
+        self.best = self.last = None
+        self.loader = self.dataset.train_loader(
+            self.settings.batch_size * self.ranks.size, self.settings.seed + self.place.member
+        )
+        self.prepare_step()
+
+    def _is_member_done(self) -> bool:
+        return self.place.epoch >= self.settings.epochs or self.place.stale_epochs >= self.settings.patience
+
+    def _train_epoch(self) -> bool:
+        """The steps of an epoch that are still to do; False when a stop was asked for, with all saved."""
+        place = self.place
+        plan = self.loader.plan(place.epoch)
+        rows = [torch.from_numpy(batch) for batch in plan]
+        if self.device.type != "cpu":
+            rows = list(torch.cat(rows).to(self.device).split([len(batch) for batch in plan]))
+        self.model.train()
+        window = _Window()
+        loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        while place.step < len(rows):
+            if self.ranks.any(self.progress.is_stop_requested()):
+                self._check_losses()
+                place.loss_sum += float(loss_sum)
+                self._save(f"epoch{place.total_epoch + 1}", self._members("best", self._current()))
+                return False
+            batch_rows = rows[place.step]
+            rate = self._set_rate((place.epoch + (place.step + 1) / len(rows)) / self.settings.epochs)
+            if len(batch_rows) >= self.ranks.size:  # a last batch of fewer rows than processes is left out
+                try:
+                    loss, parts, norm = self.step(batch_rows)
+                except RuntimeError as error:
+                    raise _out_of_memory(error, self.device, self.settings) or error from error
+                loss_sum += loss * len(batch_rows)
+                self._unchecked.append((torch.stack([loss, norm]), batch_rows))
+            place.step += 1
+            place.total_step += 1
+            place.sample_count += len(batch_rows)
+            window.samples += len(batch_rows)
+            if self.device.type == "cpu" or len(self._unchecked) >= CHECK_INTERVAL:
+                self._check_losses()
+            is_last = place.step == len(rows)
+            if is_last or time.perf_counter() - window.begun > EVENT_INTERVAL_S:
+                self._check_losses()
+                self._tell_step(len(rows), window, float(loss), parts, rate, float(norm))
+                window = _Window()
+        self._check_losses()
+        place.loss_sum += float(loss_sum)
+        return True
+
+    def step(self, rows: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """One update on the joint batch of these rows; detached loss, its parts, and the gradient's norm."""
+        place = self.place
+        _seed(self.device, self.settings.seed, place.member, place.epoch, place.step, self.ranks.rank)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss, parts = self.compute_loss(rows)
+        self.scaler.scale(loss).backward()
+        self.ranks.sum_gradients(self.parameters)
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.gradient_clip, foreach=True)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return loss.detach(), parts, norm
+
+    def compute_loss(self, rows: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of the joint batch and its parts, with gradients through this process's samples."""
+        batch = self.matrices.gather(self.ranks.part(rows))
+        if self.ranks.size == 1:
+            return self.forward_loss(batch)
+        output = self.ranks.gather(self.forward(batch), len(rows))
+        return self.loss(output, self.matrices.gather_labels(rows))
+
+    def prepare_step(self) -> None:
+        """A hook for what must be made anew with each network; the compiled trainer compiles here."""
+
+    def forward(self, batch: Batch) -> Output:
+        with self.autocast():
+            quantiles, score = self.model(batch)
+        return Output(quantiles.float(), score.float())
+
+    def forward_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.loss(self.forward(batch), batch)
+
+    def validate(self) -> Validation:
+        """Loss, RankIC and outputs of the current weights on the validation span."""
+        self.model.eval()
+        outputs, loss_sum = [], 0.0
+        with torch.no_grad():
+            for rows in self._batches:
+                rows = rows.to(self.device)
+                if len(rows) < self.ranks.size:
+                    # Too few rows to share: every process answers for all of them.
+                    output = Trainer.forward(self, self.matrices.gather(rows))
+                else:
+                    own = Trainer.forward(self, self.matrices.gather(self.ranks.part(rows)))
+                    output = self.ranks.gather(own, len(rows))
+                loss, _ = self.loss(output, self.matrices.gather_labels(rows))
+                loss_sum += float(loss) * len(rows)
+                outputs.append(Output(output.quantiles.cpu(), output.score.cpu()))
+        joint = Output(torch.cat([o.quantiles for o in outputs]), torch.cat([o.score for o in outputs]))
+        rank = self._rank_figures(joint.score) if self.dataset.looks_across_stocks else None
+        scale = score_scale(joint.score, self._valid("session"))
+        return Validation(loss_sum / len(self._valid_rows), rank, Trained(self._weights(), scale, joint))
+
+    def _end_epoch(self, validation: Validation) -> None:
+        place = self.place
+        place.epoch += 1
+        place.total_epoch += 1
+        train_loss = place.loss_sum / max(place.sample_count, 1)
+        place.step, place.loss_sum, place.sample_count = 0, 0.0, 0
+        is_best = validation.value > place.best_value
+        if is_best:
+            place.best_value, place.best_epoch, place.stale_epochs = validation.value, place.epoch, 0
+            self.best = validation.trained
+        else:
+            place.stale_epochs += 1
+        self.last = validation.trained
+        self._tell_epoch(train_loss, validation)
+        if is_best:
+            self._save("best", self._members("best", validation.trained))
+        if place.total_epoch % self.settings.save_interval == 0:
+            self._save(f"epoch{place.total_epoch}", self._members("best", validation.trained))
+
+    def _end_member(self) -> None:
+        assert self.best is not None, "a member ends after at least one validation"
+        assert self.last is not None
+        self.finished.append(Finished(self.best, self.last))
+        place = self.place
+        self.place = Place(
+            member=place.member + 1,
+            total_step=place.total_step,
+            total_epoch=place.total_epoch,
+            elapsed_s=place.elapsed_s,
+        )
+
+    def _end(self) -> dict[str, Any]:
+        """The last checkpoints, with every member in them."""
+        if self.settings.ensemble > 1:
+            self._save("best", self._members("best"))
+        self._save("final", self._members("last"))
+        result = self._result("best", stopped=False)
+        self._write_run(result)
+        return result
+
+    def _stopped(self) -> dict[str, Any]:
+        result = self._result(f"epoch{self.place.total_epoch + 1}", stopped=True)
+        self._write_run(result)
+        return result
+
+    # ---- what is saved
+
+    def _members(self, kind: str, current: Trained | None = None) -> list[Trained]:
+        """The finished members at their "best" or their "last", and the one in training."""
+        done = [getattr(member, kind) for member in self.finished]
+        return [*done, current] if current is not None else done
+
+    def _current(self) -> Trained:
+        """The weights in the middle of an epoch; their outputs are not known, the last calibration stands."""
+        return Trained(self._weights(), self.last.scale if self.last else 1.0)
+
+    def _weights(self) -> Weights:
+        return {name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()}
+
+    def _save(self, which: str, members: list[Trained]) -> None:
+        if not self.ranks.is_writer:
+            return
+        outputs = [member.output for member in members]
+        if all(output is not None for output in outputs):
+            joint = average([o for o in outputs if o is not None], [member.scale for member in members])
+            target, session = self._valid("target"), self._valid("session")
+            self._calibration = self.calibrate(joint, target, session, self.levels)
+        path = self.files.checkpoint(which)
+        panel = self.dataset.panel
+        data = {
+            "fingerprint": panel.fingerprint,
+            "is_simulated": bool(panel.is_simulated),
+            "stocks": len(panel.codes),
+            "first_session": str(panel.sessions[0]),
+            "last_session": str(panel.sessions[-1]),
+        }
+        save_checkpoint(
+            path,
+            Checkpoint(
+                settings=self.settings,
+                sizes=self.sizes,
+                levels=self.levels,
+                members=[member.weights for member in members],
+                score_scales=[member.scale for member in members],
+                feature_names=self.dataset.feature_names,
+                vocabulary=self.dataset.vocabulary,
+                split=self.dataset.split.dates(panel.sessions),
+                data=data,
+                metrics={"history": self.history},
+                calibration=self._calibration,
+                training=self._training_state(),
+            ),
+        )
+        kind = "epoch" if which.startswith("epoch") else which
+        self.progress.emit("checkpoint", path=self.files.told(path), which=kind)
+
+    def _training_state(self) -> dict[str, Any]:
+        self.place.elapsed_s += time.perf_counter() - self._begun
+        self._begun = time.perf_counter()
+
+        def plain(trained: Trained | None) -> dict[str, Any] | None:
+            return None if trained is None else {"weights": trained.weights, "scale": trained.scale}
+
+        return {
+            "place": asdict(self.place),
+            "stamp": self.files.stamp,
+            "weights": self._weights(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "best": plain(self.best),
+            "last": plain(self.last),
+            "finished": [{"best": plain(one.best), "last": plain(one.last)} for one in self.finished],
+        }
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """Take up a run where a checkpoint left it."""
+        state = checkpoint.training
+        if state is None:
+            raise CheckpointMismatch("The checkpoint", "it holds no training to resume", "Train anew.")
+        seen, now = checkpoint.data["fingerprint"], self.dataset.panel.fingerprint
+        if seen != now:
+            raise CheckpointMismatch(
+                "The checkpoint",
+                f"it was trained on other data (fingerprint {seen[:12]}, the panel has {now[:12]})",
+                "Train anew on this panel, or bring back the data of that run.",
+            )
+        self.place = Place(**state["place"])
+        self.history = list(checkpoint.metrics["history"])
+        self._calibration = checkpoint.calibration
+        self.finished = [
+            Finished(self._revive(one["best"]), self._revive(one["last"])) for one in state["finished"]
+        ]
+        if self.place.member < self.settings.ensemble:
+            self._start_member()
+            self.best = self._revive(state["best"]) if state["best"] else None
+            self.last = self._revive(state["last"]) if state["last"] else None
+            self.model.load_state_dict(state["weights"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.scaler.load_state_dict(state["scaler"])
+        if self.ranks.is_writer:
+            self.files.cut_metrics(self.place.total_step)
+
+    def _revive(self, saved: dict[str, Any]) -> Trained:
+        """Weights with their validation outputs, which a checkpoint leaves out: they are made anew."""
+        self.model.load_state_dict(saved["weights"])
+        return Trained(saved["weights"], saved["scale"], self.validate().trained.output)
+
+    # ---- what is told
+
+    def _tell_start(self) -> None:
+        dataset = self.dataset
+        self.progress.stage(
+            "train",
+            f"training {self.settings.model.model}: {len(dataset.train_rows):,} samples, "
+            f"validating on {len(dataset.valid_rows):,}, {self.parameter_count:,} parameters, {self.device}",
+            train_samples=len(dataset.train_rows),
+            valid_samples=len(dataset.valid_rows),
+            parameters=self.parameter_count,
+            device=str(self.device),
+            split=dataset.split.dates(dataset.panel.sessions),
+        )
+        self._write_run({"stopped": None})
+
+    def _tell_step(
+        self,
+        step_count: int,
+        window: _Window,
+        loss: float,
+        parts: dict[str, Tensor],
+        rate: float,
+        norm: float,
+    ) -> None:
+        if not self.ranks.is_writer:
+            return
+        place = self.place
+        elapsed_s = place.elapsed_s + time.perf_counter() - self._begun
+        done = place.member * self.settings.epochs + place.epoch + place.step / step_count
+        total = self.settings.ensemble * self.settings.epochs
+        told = {
+            "step": place.step,
+            "step_count": step_count,
+            "total_step": place.total_step,
+            "epoch": place.epoch + 1,
+            "epoch_count": self.settings.epochs,
+            "member": place.member + 1,
+            "member_count": self.settings.ensemble,
+            "loss": loss,
+            "parts": {name: float(part) for name, part in parts.items()},
+            "samples_per_s": round(window.samples / max(time.perf_counter() - window.begun, 1e-9), 1),
+            "learning_rate": rate,
+            "gradient_norm": norm if math.isfinite(norm) else None,
+            "left_s": round(elapsed_s * (total - done) / done, 1),
+            "device_memory_bytes": _peak_memory(self.device),
+        }
+        self.progress.emit("step", **told)
+        self.files.add_metrics({"kind": "step", **told})
+
+    def _tell_epoch(self, train_loss: float, validation: Validation) -> None:
+        place, rank = self.place, validation.rank
+        told = {
+            "epoch": place.epoch,
+            "epoch_count": self.settings.epochs,
+            "total_step": place.total_step,
+            "member": place.member + 1,
+            "member_count": self.settings.ensemble,
+            "train_loss": train_loss,
+            "valid_loss": validation.loss,
+            "valid_rank_ic": rank.rank_ic if rank else None,
+            "valid_rank_ic_se": rank.rank_ic_se if rank and math.isfinite(rank.rank_ic_se) else None,
+            "valid_ic": rank.ic if rank else None,
+            "best_epoch": place.best_epoch,
+            "spread_ratio": self._spread_ratio(validation.trained.output),
+        }
+        self.history.append(told)
+        if self.ranks.is_writer:
+            self.progress.emit("epoch", **told)
+            self.files.add_metrics({"kind": "epoch", **told})
+
+    def _result(self, which: str, stopped: bool) -> dict[str, Any]:
+        self._training_state()  # brings the elapsed time up to date
+        best = [entry for entry in self.history if entry["epoch"] == entry["best_epoch"]]
+        path = self.files.told(self.files.checkpoint(which))
+        result = {
+            "stopped": stopped,
+            "checkpoint": path,
+            "run": self.files.told(self.files.path("run.json")),
+            "epochs": self.place.total_epoch,
+            "best_epoch": best[-1]["epoch"] if best else None,
+            "valid_loss": best[-1]["valid_loss"] if best else None,
+            "valid_rank_ic": best[-1]["valid_rank_ic"] if best else None,
+            "parameters": self.parameter_count,
+            "train_s": round(self.place.elapsed_s, 1),
+        }
+        if stopped:
+            return result | {"resume": path, "message": f"Stopped as asked; go on with --resume {path}"}
+        final = self.files.told(self.files.checkpoint("final"))
+        return result | {"final": final, "message": f"Trained {self.place.total_epoch} epochs: {path}"}
+
+    def _write_run(self, result: dict[str, Any]) -> None:
+        if not self.ranks.is_writer:
+            return
+        dataset, panel = self.dataset, self.dataset.panel
+        self.files.write_run(
+            {
+                "settings": self.settings.to_json(),
+                "data": {"fingerprint": panel.fingerprint, "is_simulated": bool(panel.is_simulated)},
+                "stocks": len(panel.codes),
+                "split": dataset.split.dates(panel.sessions),
+                "samples": {"train": len(dataset.train_rows), "valid": len(dataset.valid_rows)},
+                "parameters": self.parameter_count,
+                "device": str(self.device),
+                "processes": self.ranks.size,
+                "torch": str(torch.__version__),
+                "history": self.history,
+                "result": result,
+            }
+        )
+
+    # ---- details
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters)
+
+    def _valid(self, name: str) -> Tensor:
+        return getattr(self.matrices, name)[self._valid_rows.to(self.device)].cpu()
+
+    def _rank_figures(self, score: Tensor) -> RankFigures | None:
+        label, session = self._valid("label"), self._valid("session")
+        return rank_figures(score.double().numpy(), label.double().numpy(), session.numpy())
+
+    def _spread_ratio(self, output: Output | None) -> float | None:
+        """sd(forecast) / sd(target) of the last step's middle quantile: small is right, zero is flat."""
+        if output is None:
+            return None
+        middle = min(range(len(self.levels)), key=lambda q: abs(self.levels[q] - 0.5))
+        target = self._valid("target")[:, -1]
+        known = ~target.isnan()
+        spread = target[known].std(correction=0)
+        ratio = float(output.quantiles[known, -1, middle].std(correction=0) / spread)
+        return ratio if math.isfinite(ratio) else None
+
+    def _set_rate(self, share: float) -> float:
+        rate = self.settings.learning_rate * rate_share(share)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _check_losses(self) -> None:
+        """NonFiniteLoss when a step since the last check had a loss that is no number, or a gradient."""
+        unchecked, self._unchecked = self._unchecked, []
+        if not unchecked:
+            return
+        figures = torch.stack([figure for figure, _ in unchecked])
+        if self.scaler.is_enabled():
+            figures = figures[:, :1]  # the scaler expects infinite gradients, and leaves out their step
+        is_finite = figures.isfinite().all(dim=1).tolist()
+        if all(is_finite):
+            return
+        at = is_finite.index(False)
+        rows = unchecked[at][1].cpu().numpy()
+        panel = self.dataset.panel
+        codes = sorted({panel.codes[position] for position in panel.code_index[rows]})
+        dates = sorted({panel.sessions[position].item() for position in panel.session_index[rows]})
+        best = self.files.checkpoint("best")
+        saved = f"{self.files.told(best)} is sound." if best.is_file() else "Nothing was saved yet."
+        step = self.place.total_step - len(unchecked) + at + 1
+        raise NonFiniteLoss(step, codes[:20], dates, saved)
+
+    def _precision(self) -> tuple[Callable[[], AbstractContextManager[Any]], torch.amp.GradScaler]:
+        """How a forward pass runs, and the scaler that half precision needs; both idle in full precision."""
+        if not self.settings.mixed_precision or self.device.type != "cuda":
+            if self.settings.mixed_precision:
+                self.progress.warn("Mixed precision is left out: it is no faster on a CPU.", key="no_amp")
+            return nullcontext, torch.amp.GradScaler(self.device.type, enabled=False)
+        dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        scaler = torch.amp.GradScaler("cuda", enabled=dtype is torch.float16)
+        return lambda: torch.autocast("cuda", dtype=dtype), scaler
+
+
+def rate_share(share: float) -> float:
+    """Share of the highest learning rate after this share of the steps: linear warm-up, then a cosine.
+
+    >>> [round(rate_share(share), 3) for share in (0.025, 0.05, 0.525, 1.0)]
+    [0.5, 1.0, 0.505, 0.01]
+    """
+    if share < WARM_UP_SHARE:
+        return share / WARM_UP_SHARE
+    swing = (1 + math.cos(math.pi * (share - WARM_UP_SHARE) / (1 - WARM_UP_SHARE))) / 2
+    return LAST_RATE_SHARE + (1 - LAST_RATE_SHARE) * swing
+
+
+def _seed(device: torch.device, *place: int) -> None:
+    """Seed the device's generator from a place in a run."""
+    seed = hash(place) & 0x7FFF_FFFF_FFFF_FFFF  # a tuple of integers has the same hash everywhere
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+
+
+@contextmanager
+def _deterministic(device: torch.device) -> Iterator[None]:
+    """Same seed, same device, same result: kernels that add in any order are left aside on a GPU."""
+    if device.type != "cuda":
+        yield
+        return
+    # cuBLAS reads this when it is first used; without it its workspaces may differ between runs.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def _out_of_memory(error: RuntimeError, device: torch.device, settings: TrainSettings) -> OutOfMemory | None:
+    """The error a person can act on, when this one says that memory ran out."""
+    text = str(error)
+    if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in text:
+        return None
+    if settings.batch_size > 1:
+        remedy = f"Try --batch-size {settings.batch_size // 2}, or a smaller hidden size."
+    else:
+        remedy = "Try a smaller hidden size or a shorter context."
+    return OutOfMemory(str(device), settings.batch_size, remedy)
+
+
+def _peak_memory(device: torch.device) -> int | None:
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None

@@ -1,0 +1,45 @@
+"""Panel -> windows -> training -> checkpoint."""
+
+from dataclasses import replace
+from typing import Any
+
+from ..base.config import TrainSettings
+from ..base.progress import Progress
+from ..base.workspace import Workspace
+from ..data.panel import Panel
+from ..datasets.multi_dim_dataset import open_dataset
+from ..forecasting.calibration import fit_calibration
+from ..models.checkpoint import load_checkpoint
+from ..training.compiled_trainer import CompiledTrainer
+from ..training.distributed import Ranks
+from ..training.run_files import RunFiles
+from ..training.train import Trainer
+
+
+def train_model(settings: TrainSettings, workspace: Workspace, progress: Progress) -> dict[str, Any]:
+    """Train on the workspace's panel; returns where the checkpoints lie and how well they validated.
+
+    A run that is resumed goes on with the settings it was started with.
+    """
+    files = RunFiles(workspace, settings.output, settings.name)
+    return train_on_panel(Panel.open(workspace), settings, files, progress)
+
+
+def train_on_panel(
+    panel: Panel, settings: TrainSettings, files: RunFiles, progress: Progress
+) -> dict[str, Any]:
+    """The training itself, for whoever has a panel at hand."""
+    checkpoint = None
+    if settings.resume is not None:
+        checkpoint = load_checkpoint(files.workspace.inside(settings.resume))
+        stamp = checkpoint.training["stamp"] if checkpoint.training else None
+        settings = replace(checkpoint.settings, resume=settings.resume)
+        files = RunFiles(files.workspace, settings.output, settings.name, stamp)
+    ranks = Ranks.join()
+    try:
+        progress.stage("features", "computing features")
+        dataset = open_dataset(panel, settings, ranks.device)
+        kind = CompiledTrainer if settings.compile else Trainer
+        return kind(dataset, files, progress, fit_calibration, ranks, checkpoint).run()
+    finally:
+        ranks.leave()
