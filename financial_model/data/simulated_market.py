@@ -13,16 +13,16 @@ industry moves, clustered volatility, Student-t shocks, limits whose excess spil
 listings, delistings, dividends and bonus shares. Only observed prices and volumes enter the signal, so a
 forecaster that knows the law and filters the regime from the past (`oracle`) is nearly the best there is.
 
-Log returns carry -variance/2, so that without a signal no stock has a higher expected simple return than
-its beta gives it. `signal` is the planted share: its square is the part of the variance within a session
-that the regime-dependent signal explains. At zero nothing can be forecast.
+Log returns carry -variance/2 and betas load on surprises alone, so that without a signal all stocks have
+the same expected simple return: at `signal` zero nothing tells them apart.
 """
 
+import warnings
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import exchange_calendars
 import numpy as np
@@ -30,6 +30,7 @@ import numpy.typing as npt
 
 from ..base.config import INDUSTRIES, SimulateSettings
 from ..base.errors import BadSetting
+from ..market.rules import TICK, limit_thousandths, price_limits
 from .source import Bars
 
 FloatArray = npt.NDArray[np.float64]
@@ -52,7 +53,7 @@ TRANSITION = np.array(
 
 FACTORS = ("reversal", "momentum", "volume_shock")
 REVERSAL_SESSIONS, MOMENTUM_SESSIONS, VOLUME_SESSIONS = 5, 20, 20
-REGIME_WEIGHTS = np.array([[0.9, 2.0, 0.6], [1.2, 0.7, -0.7], [1.1, 1.7, 0.4], [1.4, -0.2, -0.5]])
+REGIME_WEIGHTS = np.array([[1.1, 2.1, 0.6], [1.5, 0.9, -0.7], [1.3, 1.9, 0.4], [1.5, 0.0, -0.5]])
 INDUSTRY_WEIGHTS = np.array(
     [
         [1.6, 0.2, -0.8],  # finance
@@ -85,7 +86,7 @@ LEADERS = {
 LEADER_OF = np.array([INDUSTRIES.index(LEADERS[name]) for name in INDUSTRIES])
 PAYOFF_DELAY = 2
 # Realised share of a planted share of one, given betas, industry moves and limits beside it: calibration.
-SIGNAL_SCALE = 0.75
+SIGNAL_SCALE = 0.74
 # The lead-lag is there as soon as there is a signal, and saturates: at .06 it is nearly what it is at .10.
 LEAD_LAG_SHARE, LEAD_LAG_ONSET = 0.040, 0.02
 
@@ -99,19 +100,22 @@ DELISTING_RATE = 1.5e-5
 DELISTING_PRICE = 1.0
 SPILL_CAP = 0.3
 
-# board -> code prefixes, share of the listings, first session it exists, (first session, daily limit)
-BOARDS: dict[str, tuple[tuple[str, ...], float, date, tuple[tuple[date, float], ...]]] = {
-    "sh_main": (("SH600", "SH601", "SH603"), 0.42, date(1990, 12, 19), ((date(1990, 12, 19), 0.10),)),
-    "sz_main": (("SZ000", "SZ002"), 0.33, date(1990, 12, 19), ((date(1990, 12, 19), 0.10),)),
-    "chinext": (
-        ("SZ300",),
-        0.17,
-        date(2009, 10, 30),
-        ((date(2009, 10, 30), 0.10), (date(2020, 8, 24), 0.20)),
-    ),
-    "star": (("SH688",), 0.08, date(2019, 7, 22), ((date(2019, 7, 22), 0.20),)),
-}
-ST_LIMIT = 0.05  # of the main boards
+
+class Board(NamedTuple):
+    """Where practice stocks are listed; the limits of a board stand in market.rules."""
+
+    rules: str
+    prefixes: tuple[str, ...]
+    share: float
+    first: date
+
+
+BOARDS = (
+    Board("main", ("SH600", "SH601", "SH603", "SH605"), 0.42, date(1990, 12, 19)),
+    Board("main", ("SZ000", "SZ001", "SZ002", "SZ003"), 0.33, date(1990, 12, 19)),
+    Board("chinext", ("SZ300", "SZ301", "SZ302"), 0.17, date(2009, 10, 30)),
+    Board("star", ("SH688",), 0.08, date(2019, 7, 22)),
+)
 SHENWAN = {
     "finance": (("480301", "银行"), ("490101", "非银金融")),
     "consumer": (("340501", "食品饮料"), ("330101", "家用电器"), ("350201", "纺织服饰")),
@@ -158,7 +162,9 @@ class SimulatedMarket:
     """Reference tables by name, column by column, as a real source would publish them."""
 
     def bars(self, code: str) -> Bars:
-        """The raw bars of a stock, sessions without a bar left out."""
+        """The raw bars of a stock or an index, sessions without a bar left out."""
+        if code in self.indices:
+            return self.indices[code]
         row = self.codes.index(code)
         traded = ~np.isnan(self.close[row])
         columns = {
@@ -186,13 +192,29 @@ def simulate_market(settings: SimulateSettings) -> SimulatedMarket:
     return _Simulation(settings).run()
 
 
+class SimulatedSource:
+    """A practice market as a BarSource."""
+
+    name, is_simulated = "simulated", True
+
+    def __init__(self, market: SimulatedMarket) -> None:
+        self.market = market
+
+    def codes(self) -> list[str]:
+        return sorted([*self.market.codes, *self.market.indices])
+
+    def fetch_bars(self, code: str) -> Bars:
+        return self.market.bars(code)
+
+
 @lru_cache(maxsize=4)
 def practice_sessions(count: int) -> npt.NDArray[np.datetime64]:
     """The last `count` sessions of Shanghai up to LAST_SESSION; BadSetting when it never had as many."""
-    calendar = exchange_calendars.get_calendar(
-        "XSHG", start=FIRST_SESSION.isoformat(), end=LAST_SESSION.isoformat()
-    )
-    sessions = calendar.sessions.to_numpy().astype("datetime64[D]")
+    with warnings.catch_warnings():
+        # exchange_calendars still speaks to pandas in ways that pandas 3.1 wants to forget.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        calendar = exchange_calendars.get_calendar("XSHG", start=str(FIRST_SESSION), end=str(LAST_SESSION))
+        sessions = calendar.sessions.to_numpy().astype("datetime64[D]")
     if count > len(sessions):
         raise BadSetting("sessions", count, f"at most {len(sessions)}, all that Shanghai has had")
     sessions = sessions[-count:]
@@ -235,7 +257,7 @@ class _Simulation:
     def _draw_regimes(self) -> None:
         draws, cumulative = self.rng.random(self.length), TRANSITION.cumsum(axis=1)
         self.regime = np.empty(self.length, np.int8)
-        state = int(draws[0] * len(REGIMES))
+        state = int(draws[0] * len(REGIMES))  # any state alike
         for t in range(self.length):
             if t:
                 state = min(int(np.searchsorted(cumulative[state], draws[t])), len(REGIMES) - 1)
@@ -247,38 +269,33 @@ class _Simulation:
     def _draw_listings(self) -> None:
         """Codes, boards, and the session positions of the first and the one after the last bar."""
         rng, count, length = self.rng, self.count, self.length
-        names = list(BOARDS)
         first = np.array(
-            [np.searchsorted(self.sessions, np.datetime64(BOARDS[name][2], "D")) for name in names]
+            [np.searchsorted(self.sessions, np.datetime64(board.first, "D")) for board in BOARDS]
         )
-        shares = np.array([BOARDS[name][1] for name in names]) * (first < length - 60)
-        board = rng.choice(len(names), count, p=shares / shares.sum())
+        pool = [
+            (k, f"{prefix}{number:03d}")
+            for k, board in enumerate(BOARDS)
+            for prefix in board.prefixes
+            for number in range(1, 1000)
+        ]
+        boards = np.array([k for k, _ in pool])
+        weight = np.array([board.share / len(board.prefixes) for board in BOARDS]) * (first < length - 60)
+        weight = weight[boards] / weight[boards].sum()
+        drawn = rng.choice(len(pool), count, replace=False, p=weight)
+        board = boards[drawn]
         listed = np.where(rng.random(count) < 0.3, rng.integers(1, max(2, int(length * 0.85)), count), 0)
         earliest = np.where(first[board] > 0, first[board] + rng.integers(0, 250, count), 0)
         listed = np.minimum(np.maximum(listed, earliest), length - 60)
-        codes: list[str] = []
-        for k in range(count):
-            prefixes = BOARDS[names[board[k]]][0]
-            code = ""
-            while not code or code in codes:
-                code = f"{prefixes[rng.integers(len(prefixes))]}{rng.integers(1, 1000):03d}"
-            codes.append(code)
+        codes = [pool[k][1] for k in drawn]
         order = np.argsort(codes)
         self.codes = [codes[k] for k in order]
         self.board, self.listed = board[order], listed[order]
-        self.is_main = np.array([names[b].endswith("main") for b in self.board])
         self.delisted = np.full(count, length)
-        limit = np.empty((len(names), length))
-        for row, name in enumerate(names):
-            for since, rate in BOARDS[name][3]:
-                limit[row, self.sessions >= np.datetime64(since, "D")] = rate
-            limit[row, : first[row]] = BOARDS[name][3][0][1]
-        self.board_limit = limit
 
     def _draw_companies(self) -> None:
         rng, count, length = self.rng, self.count, self.length
-        quota = np.floor((np.arange(count) + 0.5) / count / (1 / INDUSTRY_SHARES.sum()) * 1e9) / 1e9
-        groups = np.searchsorted(INDUSTRY_SHARES.cumsum(), quota, side="right").clip(0, len(INDUSTRIES) - 1)
+        quantile = (np.arange(count) + 0.5) / count
+        groups = np.searchsorted(INDUSTRY_SHARES.cumsum(), quantile).clip(0, len(INDUSTRIES) - 1)
         rng.shuffle(groups)
         self.industry = np.repeat(groups[:, None].astype(np.int8), length, axis=1)
         self.industry_changes: list[tuple[int, int, int]] = []
@@ -308,6 +325,9 @@ class _Simulation:
             if start > self.listed[k] + SEASONING:
                 self.st_spells.append((int(k), start, end))
                 self.is_st[k, start : end + 1] = True
+        self.limit = np.empty((self.count, self.length), np.int64)  # in thousandths
+        for k in range(self.count):
+            self.limit[k] = limit_thousandths(BOARDS[self.board[k]].rules, self.sessions, self.is_st[k])
 
     def _draw_actions(self) -> dict[int, list[tuple[int, float, float, float]]]:
         """session position -> (row, cash yield, bonus per 10, rights per 10), between May and July."""
@@ -404,7 +424,8 @@ class _Simulation:
             shock = rng.standard_t(SHOCK_DEGREES, count) * np.sqrt((SHOCK_DEGREES - 2) / SHOCK_DEGREES)
             industry_sd = INDUSTRY_VOLATILITY * STOCK_VOLATILITY[regime]
             industry_move = industry_sd * rng.standard_normal(len(INDUSTRIES))
-            common = self.beta * self.index_return[t] + industry_move[industry]
+            drift = INDEX_DRIFT[regime]
+            common = drift + self.beta * (self.index_return[t] - drift) + industry_move[industry]
             signals, lead, scale, _ = formed[0]
             planted = (
                 SIGNAL_SCALE * self.signal * scale * signals[regime] + self.lead_lag * scale.mean() * lead
@@ -414,11 +435,9 @@ class _Simulation:
             pending = np.where(is_listed & ~trades, np.clip(pending + common, -SPILL_CAP, SPILL_CAP), 0.0)
 
             # what the exchange lets happen of it
-            rate = self.board_limit[self.board, t]
-            rate = np.where(self.is_st[:, t] & self.is_main, ST_LIMIT, rate)
-            up = np.maximum(_round_half_up(last_raw * (1 + rate)), last_raw + 0.01)
-            down = np.maximum(np.minimum(_round_half_up(last_raw * (1 - rate)), last_raw - 0.01), 0.01)
-            price = np.clip(_round_half_up(last_raw * np.exp(latent)), down, up)
+            down, up = price_limits(last_raw, self.limit[:, t])
+            price = np.fmin(np.fmax(_round_half_up(last_raw * np.exp(latent)), down), up)
+            price = np.maximum(price, TICK)
             observed = np.log(price / last_raw)
             at_limit = (price >= up) | (price <= down)
             pending = np.where(trades & at_limit, np.clip(latent - observed, -SPILL_CAP, SPILL_CAP), pending)
@@ -457,7 +476,7 @@ class _Simulation:
                     SIGNAL_SCALE * self.signal * scale * (weights @ signals)
                     + self.lead_lag * scale.mean() * lead
                 )
-                expected += self.beta * (weights @ INDEX_DRIFT)
+                expected += weights @ INDEX_DRIFT
                 target[t, trades] = expected[trades]
 
             leaves = (
@@ -545,15 +564,18 @@ class _Simulation:
         middle = reference * np.exp(
             0.45 * np.log(close / reference) + 0.35 * noise * rng.standard_normal(close.shape)
         )
-        opened = np.clip(_round_half_up(middle), limit_down, limit_up)
+        opened = np.fmin(np.fmax(_round_half_up(middle), np.fmax(limit_down, TICK)), limit_up)
         top = np.maximum(opened, close) * np.exp(
             0.45 * noise * np.abs(rng.standard_normal(close.shape)) + 0.05 * spread
         )
         bottom = np.minimum(opened, close) * np.exp(
             -0.45 * noise * np.abs(rng.standard_normal(close.shape)) - 0.05 * spread
         )
-        high = np.maximum(np.minimum(_round_half_up(top), limit_up), np.maximum(opened, close))
-        low = np.minimum(np.maximum(_round_half_up(bottom), limit_down), np.minimum(opened, close))
+        opened[np.isnan(close)] = np.nan
+        high = np.maximum(np.fmin(_round_half_up(top), limit_up), np.maximum(opened, close))
+        low = np.minimum(
+            np.fmax(_round_half_up(bottom), np.fmax(limit_down, TICK)), np.minimum(opened, close)
+        )
         weight = rng.uniform(0.3, 0.7, close.shape)
         amount = np.round(volume * (weight * low + (1 - weight) * high), 2)
         indices = {
@@ -619,7 +641,7 @@ class _Simulation:
     def _facts(self, close: FloatArray) -> dict[str, dict[str, list[Any]]]:
         rng = np.random.default_rng([self.settings.seed, 0xFA])
         listed_before = rng.integers(200, 4000, self.count)
-        board_start = [BOARDS[list(BOARDS)[b]][2] for b in self.board]
+        board_start = [BOARDS[b].first for b in self.board]
         list_date = [
             self._day(first) if first else str(max(self.sessions[0] - int(days), np.datetime64(start, "D")))
             for first, days, start in zip(self.listed, listed_before, board_start, strict=True)
