@@ -1,0 +1,85 @@
+"""What a person can ask the page to do, said once for its buttons and its interface to programs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..base.config import DownloadSettings, ImportSettings, PanelSettings, Settings, SimulateSettings
+from ..base.errors import BadSetting, FinancialModelError
+from .jobs import Job, Jobs
+from .translations import Translate
+from .widgets import message
+
+S = TypeVar("S", bound=Settings)
+
+
+def load_market(jobs: Jobs, command: str, settings: Settings) -> tuple[Job, Job]:
+    """Queue what brings a market in, and the building of the panel behind it."""
+    first = jobs.start(command, settings)
+    return first, jobs.start("build-panel", PanelSettings(), after=first.id)
+
+
+def simulate_settings(stocks: Any, sessions: Any, signal: Any, seed: Any = 0) -> SimulateSettings:
+    return SimulateSettings.from_json(
+        {"stocks": stocks, "sessions": sessions, "signal": signal, "seed": seed}
+    )
+
+
+def download_settings(
+    stocks: Any,
+    start: str,
+    codes: str = "",
+    connections: Any = 4,
+    servers: str = "",
+    retry_failed: bool = False,
+) -> DownloadSettings:
+    return DownloadSettings.from_json(
+        {
+            "stocks": stocks,
+            "start": start.strip(),
+            "codes": words_of(codes),
+            "connections": connections,
+            "servers": words_of(servers),
+            "retry_failed": retry_failed,
+        }
+    )
+
+
+def import_settings(path: str, max_stocks: Any = None) -> ImportSettings:
+    """Settings of an import; BadSetting where the path is empty or is not there."""
+    text = path.strip().strip('"')
+    if not text or "\0" in text or not Path(text).expanduser().exists():
+        raise BadSetting("path", text, "a folder or file that exists")
+    return ImportSettings.from_json(
+        {"path": str(Path(text).expanduser().resolve()), "max_stocks": max_stocks or None}
+    )
+
+
+def words_of(text: str | None) -> list[str]:
+    """What stands between commas (of either language), semicolons, spaces and line breaks.
+
+    >>> words_of("600519，SZ000001; 300750")
+    ['600519', 'SZ000001', '300750']
+    """
+    for separator in "，；;、\n\t":
+        text = (text or "").replace(separator, ",")
+    return [word for part in (text or "").split(",") for word in part.split()]
+
+
+def optional(text: str | None) -> str | None:
+    """A text field that may be left empty."""
+    return (text or "").strip() or None
+
+
+def attempt(language: str, act: Callable[[], object]) -> str:
+    """Do it; what a person has to mend comes back as a message in place, else nothing."""
+    try:
+        act()
+    except FinancialModelError as error:
+        return error_message(language, error)
+    return ""
+
+
+def error_message(language: str, error: FinancialModelError) -> str:
+    t = Translate(language)
+    return message(t.error(type(error).__name__, str(error), error.fields), "failed")

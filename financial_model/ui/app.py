@@ -1,0 +1,206 @@
+"""The page: the table of its tabs, and the server that shows it."""
+
+import importlib.metadata
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+# Both must stand before gradio is imported: it reads them once.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+for _name in ("NO_PROXY", "no_proxy"):
+    # A dead proxy in the environment would swallow even requests to this machine.
+    os.environ[_name] = ",".join(filter(None, [os.environ.get(_name), "localhost", "127.0.0.1", "::1"]))
+
+import gradio as gr  # noqa: E402
+import uvicorn  # noqa: E402
+from fastapi import FastAPI  # noqa: E402
+from fastapi.responses import FileResponse  # noqa: E402
+
+from ..base.config import DoctorSettings  # noqa: E402
+from ..base.errors import BadSetting  # noqa: E402
+from ..base.workspace import Workspace  # noqa: E402
+from . import api  # noqa: E402
+from .frame import Page  # noqa: E402
+from .jobs import Jobs  # noqa: E402
+from .security import LOOPBACK, SameOrigin, password_check  # noqa: E402
+from .tabs import (  # noqa: E402
+    basic_training,
+    download,
+    evaluation,
+    inference,
+    multi_dim_training,
+    runs,
+    system,
+    universe,
+)
+from .theme import css_variables  # noqa: E402
+from .translations import LANGUAGES, Translate  # noqa: E402
+
+# In the order of the work; each module has `build(page)`.
+TABS: tuple[ModuleType, ...] = (
+    download,
+    universe,
+    basic_training,
+    multi_dim_training,
+    inference,
+    evaluation,
+    runs,
+    system,
+)
+
+STATIC = Path(__file__).parent / "static"
+TITLE = "Hermes · A 股预测工作台 · A-share forecasting"
+FIRST_PORT, PORTS_TRIED = 7860, 50
+PLOTLY_PATH = "hermes/plotly.min.js"
+
+
+def build_page(page: Page) -> gr.Blocks:
+    """The whole page as a Gradio application, in the language of `page.t` until a browser asks for another."""
+    # What Gradio would set per component is set once in style.css.
+    with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as demo:
+        page.header()
+        with gr.Tabs(elem_id="tabs"):
+            for tab in TABS:
+                tab.build(page)
+        page.wire(demo)
+        api.publish(page)
+    return demo
+
+
+def page_head(language: str | None, built: str) -> str:
+    """What stands in <head>: variables and scripts of our own, all from this server."""
+    known = {"language": language or "", "built": built, "plotly": PLOTLY_PATH}
+    early = (STATIC / "early.js").read_text(encoding="utf-8").replace("HERMES", json.dumps(known))
+    script = (STATIC / "page.js").read_text(encoding="utf-8")
+    return f"<style>{css_variables()}</style><script>{early}</script><script>{script}</script>"
+
+
+def make_server_app(page: Page, language: str | None, auth: tuple[str, str] | None, port: int) -> FastAPI:
+    """The page mounted in an application of our own, behind the check of who may talk to it."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(SameOrigin, is_local=page.is_local)  # type: ignore[arg-type]
+    plotly = Path(
+        str(importlib.metadata.distribution("plotly").locate_file("plotly/package_data/plotly.min.js"))
+    )
+    version = importlib.metadata.version("plotly")
+
+    @app.get(f"/{PLOTLY_PATH}")
+    def plotly_script() -> FileResponse:
+        headers = {"Cache-Control": "public, max-age=604800", "ETag": f'"{version}"'}
+        return FileResponse(plotly, media_type="text/javascript", headers=headers)
+
+    demo = build_page(page)
+    demo.queue(max_size=64, default_concurrency_limit=8)
+    return gr.mount_gradio_app(
+        app,
+        demo,
+        path="/",
+        server_port=port,
+        auth=password_check(*auth) if auth else None,
+        theme=gr.themes.Base(font=["sans-serif"], font_mono=["monospace"]),
+        css_paths=[STATIC / "style.css"],
+        head=page_head(language, page.t.language),
+        footer_links=[],
+        run_history=False,
+        show_error=True,
+        max_file_size=1,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        enable_monitoring=False,
+    )
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    language: str | None = None,
+    workspace: str | Path = ".",
+    auth: tuple[str, str] | None = None,
+    open_browser: bool = True,
+    tell: Callable[[str], None] = print,
+) -> None:
+    """Show the page until it is interrupted. BadSetting for a host beyond this machine without `auth`."""
+    is_local = host.lower().strip("[]") in LOOPBACK
+    if not is_local and auth is None:
+        raise BadSetting(
+            "host", host, "127.0.0.1, or --auth USER:PASSWORD with it: others could reach the page"
+        )
+    listening = listen(host, port)
+    chosen = listening.getsockname()[1]
+    space = Workspace(workspace)
+    jobs = Jobs(space).open()
+    device = Device()
+    page = Page(space, jobs, Translate(language or LANGUAGES[0]), is_local=is_local, gpu=device.name)
+    app = make_server_app(page, language, auth, chosen)
+    if not jobs.latest("doctor"):
+        jobs.start("doctor", DoctorSettings(port=chosen))
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{chosen}"
+    if chosen != (port or FIRST_PORT):
+        tell(f"Port {port or FIRST_PORT} is taken; this page uses {chosen}.")
+    tell(f"Hermes: {address}   (workspace {space.root}; Ctrl+C ends the page, running jobs go on)")
+    if open_browser:
+        threading.Timer(0.5, webbrowser.open, [address]).start()
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        jobs.close()
+
+
+def listen(host: str, port: int | None) -> socket.socket:
+    """A socket on the wanted port, or on the next free one where it is taken."""
+    first = port or FIRST_PORT
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for candidate in range(first, min(first + PORTS_TRIED, 65536)):
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        if os.name != "nt":
+            # Windows would hand a taken port to a second listener with this option.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host.strip("[]"), candidate))
+            listening.listen(128)
+        except OSError as error:
+            listening.close()
+            if candidate == first and isinstance(error, socket.gaierror):
+                raise BadSetting("host", host, "an address of this machine") from error
+            continue
+        return listening
+    raise BadSetting("port", first, f"a port with a free one among the {PORTS_TRIED} from it on")
+
+
+class Device:
+    """The name of the GPU as its driver tells it, asked once and in the background; torch stays unloaded."""
+
+    def __init__(self) -> None:
+        self._name: str | None = None
+        threading.Thread(target=self._ask, daemon=True).start()
+
+    def name(self) -> str | None:
+        return self._name
+
+    def _ask(self) -> None:
+        program = shutil.which("nvidia-smi")
+        if program is None:
+            return
+        try:
+            answer: Any = subprocess.run(
+                [program, "--query-gpu=name", "--format=csv,noheader"],
+                capture_output=True,
+                text=True,
+                timeout=20,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return
+        names = answer.stdout.strip().splitlines()
+        if answer.returncode == 0 and names:
+            self._name = names[0].replace("NVIDIA ", "").replace("GeForce ", "").strip()

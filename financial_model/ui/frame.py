@@ -1,0 +1,335 @@
+"""The frame around the tabs: texts that change with the language, and parts that change with the work.
+
+A tab makes its widgets through `Page.make`, so that one event can set every text anew, and declares what
+is alive through `Page.live`. One timer a second renders all live parts and sends only those that differ
+from what this browser has; so nothing flickers, and a reload or a second browser needs no extra code.
+Live parts are written by the timer alone: an event that starts or stops something is followed by `refresh`.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from ..base.workspace import Workspace
+from .jobs import Job, Jobs
+from .market_status import MarketReader, MarketStatus
+from .translations import LANGUAGES, Translate
+from .widgets import job_error
+
+LOG = logging.getLogger(__name__)
+# Which text of a component its key fills; the key with .help and .placeholder fills the others.
+MAIN_TEXT: dict[str, str] = {"Button": "value", "Markdown": "value", "DownloadButton": "label"}
+TAB_OF_COMMAND = {
+    "simulate": "download",
+    "download": "download",
+    "import": "download",
+    "build-panel": "download",
+    "analyze": "universe",
+    "forecast": "inference",
+    "scan": "inference",
+    "evaluate": "evaluation",
+    "backtest": "evaluation",
+    "walk-forward": "evaluation",
+    "doctor": "system",
+}
+
+
+@dataclass
+class View:
+    """What one tick shows: the work as it stands, in one language."""
+
+    t: Translate
+    jobs: list[Job]
+    market: MarketStatus
+    workspace: Workspace
+    gpu: str | None = None
+
+    @cached_property
+    def running(self) -> Job | None:
+        """The heavy job that runs, else a light one."""
+        running = [job for job in self.jobs if job.is_running]
+        return next((job for job in running if job.is_heavy), running[0] if running else None)
+
+    @cached_property
+    def queued(self) -> list[Job]:
+        return [job for job in self.jobs if job.state == "queued"]
+
+    def latest(self, *commands: str, where: Callable[[Job], bool] = lambda job: True) -> Job | None:
+        """The job to show for these commands: running, else waiting, else the newest."""
+        mine = [job for job in self.jobs if job.command in commands and where(job)]
+        for group in ([job for job in mine if job.is_running], [job for job in mine if job.is_active], mine):
+            if group:
+                return group[-1]
+        return None
+
+    def ahead(self, job: Job | None) -> int:
+        """How many jobs run or wait before this one."""
+        if job is None or job.state != "queued":
+            return 0
+        return sum(other.is_active and other.is_heavy and other.id < job.id for other in self.jobs)
+
+
+@dataclass
+class Page:
+    """What the tabs are built on."""
+
+    workspace: Workspace
+    jobs: Jobs
+    t: Translate
+    is_local: bool = True
+    gpu: Callable[[], str | None] = lambda: None
+    language: Any = None
+    _followed: list[Any] = field(default_factory=list)
+    _texts: list[tuple[Any, Callable[[Translate], dict[str, Any]]]] = field(default_factory=list)
+    _live: list[tuple[list[Any], Callable[..., Sequence[Any]], list[Any]]] = field(default_factory=list)
+    _complaints: dict[int, str] = field(default_factory=dict)
+    _market: MarketReader = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._market = MarketReader(self.workspace)
+
+    # ------------------------------------------------------------------ texts
+
+    def make(self, kind: Callable[..., Any], key: str, choices: str | None = None, **options: Any) -> Any:
+        """A component whose texts come from `key` (and key.help, key.placeholder), in every language.
+
+        choices: the prefix under which the values in options["values"] have their names.
+        """
+        values = options.pop("values", None)
+        main = MAIN_TEXT.get(kind.__name__, "label")
+
+        def texts(t: Translate) -> dict[str, Any]:
+            named: dict[str, Any] = {main: t(key)} if key else {}
+            if key and t.has(f"{key}.help"):
+                named["info"] = t(f"{key}.help")
+            if key and t.has(f"{key}.placeholder"):
+                named["placeholder"] = t(f"{key}.placeholder")
+            if values is not None:
+                named["choices"] = [(t.choice(choices or key, value), value) for value in values]
+            return named
+
+        return self.retell(kind(**texts(self.t), **options), texts)
+
+    def retell(self, component: Any, texts: Callable[[Translate], dict[str, Any]]) -> Any:
+        """Have `texts` set a component's texts whenever the language changes."""
+        self._texts.append((component, texts))
+        return component
+
+    def html(self, render: Callable[[Translate], str], **options: Any) -> Any:
+        """Fixed HTML in the page's language."""
+        component = gr.HTML(render(self.t), apply_default_css=False, **options)
+        return self.retell(component, lambda t: {"value": render(t)})
+
+    # ------------------------------------------------------------------ what is alive
+
+    def live(
+        self, outputs: Sequence[Any], render: Callable[..., Sequence[Any]], inputs: Sequence[Any] = ()
+    ) -> None:
+        """Have `render(view, *inputs)` fill `outputs` once a second, where something changed."""
+        self._live.append((list(outputs), render, list(inputs)))
+
+    def view(self, language: str) -> View:
+        return View(Translate(language), self.jobs.all(), self._market.read(), self.workspace, self.gpu())
+
+    def refresh(self, event: Any) -> None:
+        """Follow an event with a look at everything that is alive, at once instead of within a second."""
+        self._followed.append(event)
+
+    def click(
+        self, button: Any, act: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any]
+    ) -> Any:
+        """Have a button call `act(language, *inputs)` and then look at everything that is alive.
+
+        Two clicks before the first was answered count as one.
+        """
+        event = button.click(
+            act,
+            [self.language, *inputs],
+            list(outputs),
+            show_progress="hidden",
+            api_visibility="private",
+            trigger_mode="once",
+        )
+        self._followed.append(event)
+        return event
+
+    def tick_inputs(self) -> list[Any]:
+        return [self.language, self.seen, *(component for _, _, inputs in self._live for component in inputs)]
+
+    def tick_outputs(self) -> list[Any]:
+        return [self.seen, *(component for outputs, _, _ in self._live for component in outputs)]
+
+    def tick(self, language: str, seen: dict[str, str] | None, *values: Any) -> list[Any]:
+        """All live parts; `gr.skip()` for each that this browser has already."""
+        view, before, after = self.view(language), dict(seen or {}), {}
+        answers: list[Any] = []
+        position = 0
+        for index, (outputs, render, inputs) in enumerate(self._live):
+            mine = values[position : position + len(inputs)]
+            position += len(inputs)
+            try:
+                contents = list(render(view, *mine))
+            except Exception as error:
+                # One part that cannot be drawn (a torn file, say) must not hold up all the others.
+                self._complain(index, error)
+                contents = [gr.skip()] * len(outputs)
+            for place, content in enumerate(contents):
+                name, mark = f"{index}.{place}", _mark(content)
+                after[name] = mark
+                answers.append(gr.skip() if before.get(name) == mark else content)
+        return [after if after != before else gr.skip(), *answers]
+
+    def _complain(self, index: int, error: Exception) -> None:
+        """Log a part that cannot be drawn, once for each thing that is wrong with it."""
+        text = f"{type(error).__name__}: {error}"
+        if self._complaints.get(index) != text:
+            self._complaints[index] = text
+            LOG.exception("live part %d of the page cannot be drawn", index, exc_info=error)
+
+    # ------------------------------------------------------------------ header
+
+    def header(self) -> None:
+        """The bar on top: name, what data there is, what runs, on what; language and theme."""
+        with gr.Row(elem_id="header"):
+            chips = gr.HTML("", elem_id="chips", apply_default_css=False)
+            self.language = gr.Radio(
+                [("中文", "zh"), ("EN", "en")],
+                value=self.t.language,
+                container=False,
+                show_label=False,
+                elem_id="language",
+                elem_classes="seg",
+                label=self.t("frame.language"),
+            )
+            self.html(_theme_button, elem_id="theme-toggle")
+        self.seen = gr.State({})
+        self.live([chips], lambda view: [header_chips(view)])
+
+    def wire(self, demo: gr.Blocks) -> None:
+        """Connect the timer, the first load and the language; called when all tabs are built."""
+        options: dict[str, Any] = {
+            "show_progress": "hidden",
+            "api_visibility": "private",
+            "concurrency_limit": 16,
+            "concurrency_id": "tick",
+        }
+        texts = [component for component, _ in self._texts]
+
+        def retell(language: str) -> list[Any]:
+            t = Translate(language)
+            return [gr.update(**render(t)) for _, render in self._texts]
+
+        def first(language: str | None) -> list[Any]:
+            known = language if language in LANGUAGES else self.t.language
+            return [known, *(retell(known) if known != self.t.language else [gr.skip()] * len(texts))]
+
+        def follow(event: Any) -> Any:
+            return event.then(self.tick, self.tick_inputs(), self.tick_outputs(), **options)
+
+        remembered = "() => [window.Hermes.language()]"
+        loaded = demo.load(first, [self.language], [self.language, *texts], js=remembered, **options)
+        loaded = loaded.then(None, [self.language], None, js="(l) => window.Hermes.setLanguage(l)", **options)
+        follow(loaded)
+        changed = self.language.input(retell, [self.language], texts, **options)
+        self.language.input(None, [self.language], None, js="(l) => window.Hermes.setLanguage(l)", **options)
+        follow(changed)
+        for event in self._followed:
+            follow(event)
+        timer = gr.Timer(1)
+        timer.tick(self.tick, self.tick_inputs(), self.tick_outputs(), **options)
+
+
+def _mark(content: Any) -> str:
+    """A short mark of a value, by which it is known to be the same."""
+    text = content if isinstance(content, str) else json.dumps(content, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def _theme_button(t: Translate) -> str:
+    label = escape(t("frame.theme"))
+    return (
+        f'<button type="button" class="icon-button" data-theme-toggle title="{label}" aria-label="{label}">'
+        '<span class="sun">☀</span><span class="moon">☾</span></button>'
+    )
+
+
+def header_chips(view: View) -> str:
+    """Name, data, job, queue, device; and the thin line of the job's progress under the bar."""
+    t, market, job = view.t, view.market, view.running
+    parts = [
+        f'<span class="name">{t("app.name")}</span><span class="tagline">{escape(t("app.tagline"))}</span>'
+    ]
+    parts.append(_data_chip(t, market))
+    share: float | None = None
+    if job is not None:
+        share = job.share()
+        parts.append(_job_chip(t, job, share))
+    else:
+        failed = next((one for one in reversed(view.jobs) if one.is_heavy), None)
+        if failed is not None and failed.state in ("failed", "lost"):
+            why = escape(job_error(t, failed) if failed.state == "failed" else t("job.lost"), quote=True)
+            parts.append(
+                f'<span class="chip failed" role="button" title="{why}" data-open-tab="{tab_of(failed)}">'
+                f"<b>! {escape(t('chip.failed'))}</b> {escape(t(f'job.name.{failed.command}'))}</span>"
+            )
+        else:
+            parts.append(f'<span class="chip optional">{escape(t("chip.idle"))}</span>')
+    if view.queued:
+        parts.append(f'<span class="chip">{escape(t("chip.queued", count=len(view.queued)))}</span>')
+    parts.append(f'<span class="chip optional">{escape(device_text(t, view.gpu))}</span>')
+    line = f'<i class="line" style="width:{100 * (share or 0):.1f}%"></i>' if job is not None else ""
+    return f'<div class="bar">{"".join(parts)}</div>{line}'
+
+
+def _data_chip(t: Translate, market: MarketStatus) -> str:
+    if market.is_empty:
+        return f'<span class="chip warn data"><b>{escape(t("chip.empty"))}</b></span>'
+    kind, name = ("warn", "chip.practice") if market.is_simulated else ("", "chip.real")
+    stocks = f"{market.stocks:,}"
+    if market.has_panel:
+        text = t("chip.data", stocks=stocks, last=market.last_session or t("word.unknown"))
+    else:
+        text = t("chip.no_panel", stocks=stocks)
+    return f'<span class="chip {kind} data"><b>{escape(t(name))}</b><span>{escape(text)}</span></span>'
+
+
+def _job_chip(t: Translate, job: Job, share: float | None) -> str:
+    words = [t("job.state.stopping") if job.state == "stopping" else t(f"job.doing.{job.command}")]
+    step = job.trail.step
+    if job.command == "train" and step:
+        words.append(t("chip.epoch", epoch=step.get("epoch", "?"), count=step.get("epoch_count", "?")))
+    elif share is not None:
+        words.append(f"{100 * share:.0f} %")
+    left = job.left_s()
+    rest = (
+        f'<span class="optional">{escape(t("chip.left", left=t.duration_words(left)))}</span>' if left else ""
+    )
+    return (
+        f'<span class="chip busy" role="button" tabindex="0" data-open-tab="{tab_of(job)}">'
+        f"<b>{escape(' '.join(words))}</b>{rest}</span>"
+    )
+
+
+def tab_of(job: Job) -> str:
+    """The name of the tab that shows a job."""
+    if job.command == "train":
+        model = job.settings.get("model")
+        name = model.get("model") if isinstance(model, dict) else None
+        return "multi" if name == "conditional" else "basic"
+    return TAB_OF_COMMAND[job.command]
+
+
+def device_text(t: Translate, gpu: str | None) -> str:
+    """The device as the header names it."""
+    if gpu:
+        return f"{t('chip.device.gpu')} {gpu}"
+    return f"{t('chip.device.cpu')} {t('chip.cores', count=os.cpu_count() or 1)} · {platform.machine()}"

@@ -1,0 +1,119 @@
+"""A chart that is redrawn in place: the node, the zoom and the hover stay through every update.
+
+`gr.Plot` mounts anew at each value. This is a `gr.HTML` whose value is a plain dict, drawn by
+`static/page.js` with `Plotly.react`; plotly's script is fetched from this server when the first chart
+becomes visible, so the page opens without it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from .theme import AXIS, LAYOUT
+
+TEMPLATE = """<section class="card chart">
+<header><h3></h3><span class="sub"></span><span class="legend"></span>
+<span class="tools"><button type="button" data-save="png" hidden>PNG</button>
+<button type="button" data-save="csv" hidden>CSV</button></span></header>
+<div class="body"><div class="plot"></div><p class="empty"></p></div><p class="note"></p></section>"""
+
+
+class LiveChart(gr.HTML):
+    """A card with title, chart, PNG and CSV; its value comes from `card` or `empty_card`.
+
+    A click on a mark that carries `customdata` triggers `click` with {"code": ...}.
+    """
+
+    def __init__(self, height: int = 260, **options: Any) -> None:
+        classes = ["live-chart", *options.pop("elem_classes", [])]
+        super().__init__(
+            value=None,
+            html_template=TEMPLATE,
+            js_on_load=f"window.Hermes.chart(element, props, trigger, watch, {height})",
+            apply_default_css=False,
+            elem_classes=classes,
+            **options,
+        )
+
+    def get_block_name(self) -> str:
+        """The browser knows this as the plain component it is."""
+        return "html"
+
+    def api_info(self) -> dict[str, Any]:
+        return {"type": "object"}
+
+
+def card(
+    title: str,
+    traces: Sequence[dict[str, Any]],
+    layout: dict[str, Any] | None = None,
+    *,
+    subtitle: str = "",
+    note: str = "",
+    legend: Sequence[tuple[str, str]] = (),
+    name: str = "chart",
+    height: int | None = None,
+    revision: str = "keep",
+    table: dict[str, Sequence[Any]] | None = None,
+) -> dict[str, Any]:
+    """The value of a LiveChart.
+
+    legend: (text, token) pairs, only for marks that cannot be labelled directly. name: of the files that
+    PNG and CSV are saved as. revision: zoom is kept while it stays the same (give the run's or the stock's
+    name). table: the columns of the CSV; without it they are made from the traces.
+    """
+    return {
+        "title": title,
+        "subtitle": subtitle,
+        "note": note,
+        "legend": [list(pair) for pair in legend],
+        "traces": list(traces),
+        "layout": merged(LAYOUT, {"uirevision": revision}, layout or {}),
+        "name": name,
+        "height": height,
+        "table": table,
+        "empty": "",
+    }
+
+
+def empty_card(title: str, sentence: str, subtitle: str = "") -> dict[str, Any]:
+    """A card that says why there is nothing to draw yet, and what to do."""
+    return {"title": title, "subtitle": subtitle, "empty": sentence, "traces": [], "legend": [], "note": ""}
+
+
+def axis(**options: Any) -> dict[str, Any]:
+    """An axis in the house style; horizontal grid lines only, so x axes come without."""
+    return merged(AXIS, options)
+
+
+def x_axis(**options: Any) -> dict[str, Any]:
+    return axis(**{"showgrid": False, "showline": True, "ticks": "", **options})
+
+
+def y_axis(**options: Any) -> dict[str, Any]:
+    return axis(**{"showgrid": True, "zeroline": False, "nticks": 5, **options})
+
+
+def label(text: str, x: Any, y: Any, **options: Any) -> dict[str, Any]:
+    """An annotation that labels a line where it ends."""
+    return {
+        "text": text,
+        "x": x,
+        "y": y,
+        "showarrow": False,
+        "xanchor": "left",
+        "xshift": 6,
+        "font": {"size": 11, "color": "@muted"},
+        **options,
+    }
+
+
+def merged(*parts: dict[str, Any]) -> dict[str, Any]:
+    """Dicts merged from left to right, nested ones too; nothing given is changed."""
+    whole: dict[str, Any] = {}
+    for part in parts:
+        for name, value in part.items():
+            both = isinstance(value, dict) and isinstance(whole.get(name), dict)
+            whole[name] = merged(whole[name], value) if both else value
+    return whole

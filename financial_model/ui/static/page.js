@@ -1,0 +1,230 @@
+// What the browser does itself: theme, tabs by name, and charts that are redrawn in place.
+window.Hermes = (function () {
+  const store = window.localStorage;
+  const charts = new Set();
+
+  // ------------------------------------------------------------------ colours
+  function parse(text) {
+    text = text.trim();
+    if (text[0] === "#") return [1, 3, 5].map((i) => parseInt(text.slice(i, i + 2), 16));
+    return (text.match(/[\d.]+/g) || [0, 0, 0]).slice(0, 3).map(Number);
+  }
+  // "@up", "@accent*0.3", "@accent*fan-wide", "@flat~up*0.4": see ui/theme.py
+  function color(token, style) {
+    const read = (name) => style.getPropertyValue("--h-" + name).trim();
+    const [names, amount] = token.slice(1).split("*");
+    const share = amount === undefined ? 1 : isNaN(amount) ? Number(read(amount)) : Number(amount);
+    const [first, second] = names.split("~");
+    const a = parse(read(first));
+    if (!second) return share === 1 ? read(first) : `rgba(${a.join(",")},${share})`;
+    const b = parse(read(second));
+    return `rgb(${a.map((x, i) => Math.round(x + (b[i] - x) * share)).join(",")})`;
+  }
+  function resolve(value, style) {
+    if (typeof value === "string") return value[0] === "@" ? color(value, style) : value;
+    if (Array.isArray(value)) {
+      return value.length && typeof value[0] === "number" ? value : value.map((item) => resolve(item, style));
+    }
+    if (value && typeof value === "object") {
+      const out = {};
+      for (const name in value) out[name] = resolve(value[name], style);
+      return out;
+    }
+    return value;
+  }
+
+  // ------------------------------------------------------------------ plotly, once, from this server
+  let plotly = null;
+  function loadPlotly() {
+    plotly = plotly || new Promise((done, fail) => {
+      const script = document.createElement("script");
+      script.src = document.documentElement.dataset.plotly || "hermes/plotly.min.js";
+      script.onload = () => done(window.Plotly);
+      script.onerror = () => { plotly = null; fail(new Error("plotly.min.js could not be read")); };
+      document.head.appendChild(script);
+    });
+    return plotly;
+  }
+
+  // ------------------------------------------------------------------ a chart
+  function chart(element, props, trigger, watch, height) {
+    const $ = (selector) => element.querySelector(selector);
+    const plot = $(".plot");
+    let pending = false, bound = false, seen = false;
+
+    function frame(value) {
+      $("h3").textContent = value.title || "";
+      $(".sub").textContent = value.subtitle || "";
+      $(".note").textContent = value.note || "";
+      $(".note").hidden = !value.note;
+      const legend = $(".legend");
+      legend.replaceChildren(...(value.legend || []).map(([text, token]) => {
+        const entry = document.createElement("span"), mark = document.createElement("i");
+        mark.style.background = color(token, getComputedStyle(document.body));
+        entry.append(mark, text);
+        return entry;
+      }));
+      const hasPicture = (value.traces || []).length > 0;
+      const empty = $(".empty");
+      // An emptied chart keeps its old picture, paler, under the sentence.
+      empty.textContent = value.empty || "";
+      empty.hidden = !value.empty;
+      $(".body").classList.toggle("old", Boolean(value.empty) && bound);
+      element.querySelectorAll("[data-save]").forEach((button) => (button.hidden = !hasPicture));
+      const compact = window.innerWidth < 600 ? 300 : value.height || height;
+      plot.style.height = `${value.height ? Math.max(value.height, 60) : compact}px`;
+      plot.style.visibility = hasPicture || bound ? "visible" : "hidden";
+    }
+
+    async function draw() {
+      const value = props.value;
+      if (!value) return;
+      frame(value);
+      if (!(value.traces || []).length) return;
+      if (!element.isConnected || plot.offsetWidth === 0) return; // a hidden tab: the observer draws it later
+      if (pending) return;
+      pending = true;
+      try {
+        const Plotly = await loadPlotly();
+        const now = props.value;
+        if (!(now.traces || []).length) return;
+        const style = getComputedStyle(document.body);
+        await Plotly.react(plot, resolve(now.traces, style), resolve(now.layout, style), {
+          responsive: false, displayModeBar: false, displaylogo: false, doubleClick: "reset+autosize",
+          locale: "en", showTips: false,
+        });
+        if (!bound) {
+          bound = true;
+          plot.on("plotly_click", (event) => {
+            const data = event.points && event.points[0] && event.points[0].customdata;
+            if (data !== undefined && data !== null) trigger("click", { code: Array.isArray(data) ? data[0] : data });
+          });
+        }
+      } finally {
+        pending = false;
+        if (props.value !== value) draw();
+      }
+    }
+
+    element.addEventListener("click", (event) => {
+      const kind = event.target.dataset && event.target.dataset.save;
+      if (kind) save(kind, plot, props.value);
+    });
+    let width = 0;
+    new ResizeObserver(() => {
+      const wide = plot.offsetWidth;
+      if (wide === width || wide === 0) { width = wide; return; }
+      width = wide;
+      if (bound) window.Plotly.Plots.resize(plot); else draw();
+    }).observe(plot);
+    charts.add({ element, draw });
+    watch("value", draw);
+    draw();
+  }
+
+  function redraw() {
+    for (const each of charts) if (each.element.isConnected) each.draw(); else charts.delete(each);
+  }
+
+  // ------------------------------------------------------------------ saving a chart
+  function download(name, blob) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  }
+  function columns(value) {
+    if (value.table) return value.table;
+    const table = {};
+    (value.traces || []).forEach((trace, index) => {
+      const name = trace.name || `series ${index + 1}`;
+      for (const part of ["x", "open", "high", "low", "close", "y", "z", "labels", "values"]) {
+        if (Array.isArray(trace[part])) table[`${name} ${part}`] = trace[part];
+      }
+    });
+    return table;
+  }
+  function cell(value) {
+    let text = value === null || value === undefined ? "" : Array.isArray(value) ? value.join(" ") : String(value);
+    if (/^[=+@\t\r]|^-[^\d.]/.test(text)) text = "'" + text; // a spreadsheet would run it as a formula
+    return /[",\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
+  }
+  function save(kind, plot, value) {
+    if (kind === "csv") {
+      const table = columns(value), names = Object.keys(table);
+      const rows = Math.max(0, ...names.map((name) => table[name].length));
+      const lines = [names.map(cell).join(",")];
+      for (let row = 0; row < rows; row++) lines.push(names.map((name) => cell(table[name][row])).join(","));
+      download(`${value.name}.csv`, new Blob(["\ufeff" + lines.join("\r\n") + "\r\n"], { type: "text/csv" }));
+      return;
+    }
+    const style = getComputedStyle(document.body);
+    const layout = resolve({ ...value.layout, paper_bgcolor: "@card", plot_bgcolor: "@card" }, style);
+    layout.title = { text: plain([value.title, value.subtitle].filter(Boolean).join(" · ")), font: { size: 14 }, x: 0.02 };
+    layout.margin = { ...layout.margin, t: 40 };
+    loadPlotly().then((Plotly) => Plotly.downloadImage(
+      { data: resolve(value.traces, style), layout },
+      { format: "png", filename: value.name, width: 1280, height: 640, scale: 2 }));
+  }
+  // Plotly reads a little HTML in its texts; what comes from data must not be read so.
+  function plain(text) {
+    return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+  }
+
+  // ------------------------------------------------------------------ the frame
+  function openTab(name) {
+    const button = document.getElementById(`tab-${name}-button`);
+    if (button) button.click();
+  }
+  function setTheme(theme) {
+    store.setItem("hermes.theme", theme);
+    document.body.classList.toggle("dark", theme === "dark");
+    redraw();
+  }
+  function setRises(color) {
+    store.setItem("hermes.rises", color);
+    document.documentElement.classList.toggle("green-rises", color === "green");
+    redraw();
+  }
+  // What was chosen here before, else what the page was started with, else what the browser speaks.
+  function language() {
+    const root = document.documentElement.dataset;
+    return store.getItem("hermes.language") || root.language ||
+      (/^zh/i.test(navigator.language) ? "zh" : "en");
+  }
+  // Called by the server's answer when the language has been set, so that the next visit starts in it.
+  function setLanguage(language) {
+    store.setItem("hermes.language", language);
+    document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
+    document.documentElement.classList.remove("settling");
+  }
+  document.addEventListener("click", (event) => {
+    const target = event.target.closest && event.target.closest("[data-open-tab],[data-theme-toggle],[data-copy]");
+    if (!target) return;
+    if (target.dataset.openTab) openTab(target.dataset.openTab);
+    else if (target.dataset.themeToggle !== undefined) setTheme(document.body.classList.contains("dark") ? "light" : "dark");
+    else if (target.dataset.copy !== undefined) {
+      const text = target.parentElement.querySelector("code").textContent;
+      navigator.clipboard.writeText(text).then(() => {
+        target.classList.add("copied");
+        setTimeout(() => target.classList.remove("copied"), 1500);
+      });
+    }
+  });
+  window.addEventListener("resize", () => redraw());
+
+  // A row of a table that is a choice: click or Enter tells the server which.
+  function rows(element, trigger) {
+    const tell = (event) => {
+      const row = event.target.closest("[data-code]");
+      if (!row || !element.contains(row)) return;
+      if (event.type === "keydown" && event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      trigger("click", { code: row.dataset.code });
+    };
+    element.addEventListener("click", tell);
+    element.addEventListener("keydown", tell);
+  }
+  return { chart, rows, redraw, openTab, setTheme, setRises, setLanguage, language };
+})();

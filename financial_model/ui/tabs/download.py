@@ -1,0 +1,507 @@
+"""Data Download: bring a market in (download, import, simulate), see what is here and how good it is."""
+
+from collections import Counter
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from ...base.config import DownloadSettings, PanelSettings, SimulateSettings
+from ...base.errors import FinancialModelError
+from .. import actions, widgets
+from ..download_charts import speed_chart, years_chart
+from ..frame import Page, View
+from ..jobs import Job, command_line
+from ..live_chart import LiveChart
+from ..market_status import MarketStatus
+from ..pictures import DOOR_PICTURES
+from ..translations import Translate, figure
+
+SOURCES = ("download", "import", "simulate")
+COMMANDS = ("download", "import", "simulate", "build-panel")
+MAX_FAILURES_SHOWN = 100
+
+
+def build(page: Page) -> None:
+    with page.make(gr.Tab, "tab.download", id="download", elem_id="tab-download"):
+        with gr.Column(visible=True) as first_start:
+            first_start_doors(page)
+        with gr.Row(elem_classes="workbench", visible=False) as workbench:
+            settings = settings_column(page)
+            results_column(page)
+
+    def switch(view: View) -> list[Any]:
+        """The doors while there is nothing, the workbench from the first job on."""
+        job = view.latest(*COMMANDS)
+        is_first = view.market.is_empty and (job is None or not job.is_active)
+        return [gr.update(visible=is_first), gr.update(visible=not is_first)]
+
+    page.live([first_start, workbench], switch)
+    page.live(*settings)
+
+
+# ---------------------------------------------------------------------- the first start
+
+
+def first_start_doors(page: Page) -> None:
+    page.html(
+        lambda t: (
+            f'<div class="question"><h2>{escape(t("first.title"))}</h2><p>{escape(t("first.subtitle"))}</p></div>'
+        )
+    )
+    told = gr.HTML("", apply_default_css=False)
+    with gr.Row(elem_classes="doors"):
+        with gr.Column(elem_classes=["card", "door"], elem_id="door-download") as download_door:
+            door_head = gr.HTML(_door_head(page.t, "download", ""), apply_default_css=False)
+            with gr.Row():
+                stocks = page.make(
+                    gr.Number, "download.stocks", value=DownloadSettings().stocks, min_width=100
+                )
+                start = page.make(gr.Textbox, "download.start", value="2015-01-01", min_width=100)
+            page.html(lambda t: _needs(t, "download"))
+            download = page.make(
+                gr.Button, "download.go.download", variant="primary", elem_id="door-download-go"
+            )
+        with gr.Column(elem_classes=["card", "door"]):
+            page.html(lambda t: _door_head(t, "import", ""))
+            path = page.make(gr.Textbox, "download.path")
+            page.html(lambda t: _needs(t, "import"))
+            import_ = page.make(gr.Button, "download.go.import", elem_id="door-import-go")
+        with gr.Column(elem_classes=["card", "door"]) as practice_door:
+            practice_head = gr.HTML(_door_head(page.t, "practice", ""), apply_default_css=False)
+            with gr.Row():
+                count = page.make(gr.Number, "download.stocks", value=SimulateSettings().stocks, min_width=90)
+                sessions = page.make(
+                    gr.Number, "download.sessions", value=SimulateSettings().sessions, min_width=90
+                )
+                signal = page.make(
+                    gr.Number, "download.signal", value=SimulateSettings().signal, min_width=90
+                )
+            page.html(lambda t: _needs(t, "practice"))
+            practice = page.make(gr.Button, "download.go.simulate", elem_id="door-practice-go")
+    page.html(_next_steps)
+    machine = gr.HTML("", apply_default_css=False)
+
+    def begin_download(language: str, stocks: Any, start: str) -> str:
+        return actions.attempt(
+            language,
+            lambda: actions.load_market(
+                page.jobs, "download", actions.download_settings(stocks, start or "")
+            ),
+        )
+
+    def begin_import(language: str, path: str) -> str:
+        return actions.attempt(
+            language, lambda: actions.load_market(page.jobs, "import", actions.import_settings(path or ""))
+        )
+
+    def begin_practice(language: str, count: Any, sessions: Any, signal: Any) -> str:
+        return actions.attempt(
+            language,
+            lambda: actions.load_market(
+                page.jobs, "simulate", actions.simulate_settings(count, sessions, signal)
+            ),
+        )
+
+    page.click(download, begin_download, [stocks, start], [told])
+    page.click(import_, begin_import, [path], [told])
+    page.click(practice, begin_practice, [count, sessions, signal], [told])
+
+    def look(view: View) -> list[Any]:
+        """The door that works here is the next step: download where servers answer, else practice."""
+        checks = _checks(view)
+        servers = checks.get("servers", {}).get("state")
+        is_online = servers == "ok"
+        has_tried = servers is not None
+        failed = view.latest(*COMMANDS)
+        notice = widgets.job_message(view.t, failed)
+        if not notice and has_tried and not is_online:
+            notice = widgets.message(view.t("first.failed"), "warn")
+        t = view.t
+        online_tag = widgets.tag(
+            t("door.recommended.online" if is_online else "door.offline"), "ok" if is_online else "warn"
+        )
+        return [
+            notice,
+            _door_head(t, "download", online_tag if has_tried else ""),
+            _door_head(t, "practice", "" if is_online else widgets.tag(t("door.recommended"), "ok")),
+            gr.update(elem_classes=["card", "door", *(["next"] if is_online else [])]),
+            gr.update(elem_classes=["card", "door", *([] if is_online else ["next"])]),
+            gr.update(variant="primary" if is_online else "secondary"),
+            gr.update(variant="secondary" if is_online else "primary"),
+            _machine_card(t, checks),
+        ]
+
+    noticed = gr.HTML("", apply_default_css=False)
+    page.live(
+        [noticed, door_head, practice_head, download_door, practice_door, download, practice, machine], look
+    )
+
+
+def _door_head(t: Translate, door: str, label: str) -> str:
+    return (
+        f'<div class="door-head"><h3>{escape(t(f"door.{door}.title"))}</h3>{label}</div>'
+        f"<p>{escape(t(f'door.{door}.what'))}</p>{DOOR_PICTURES[door]}"
+    )
+
+
+def _needs(t: Translate, door: str) -> str:
+    return f"<p>{'<br>'.join(escape(line) for line in t(f'door.{door}.needs').splitlines())}</p>"
+
+
+def _next_steps(t: Translate) -> str:
+    steps = "".join(
+        f'<div class="{"now" if step == 1 else ""}"><b>{escape(t(f"first.step.{step}"))}</b>'
+        f"{escape(t(f'first.step.{step}.what'))}</div>"
+        for step in range(1, 6)
+    )
+    return widgets.card(t("first.next"), f'<div class="steps">{steps}</div>', t("first.next.sub"))
+
+
+def _checks(view: View) -> dict[str, dict[str, Any]]:
+    """The checks of the newest doctor that has ended, by name."""
+    for job in reversed(view.jobs):
+        if job.command == "doctor" and job.state == "done":
+            return {str(check.get("name")): check for check in (job.result() or {}).get("checks", [])}
+    return {}
+
+
+def _machine_card(t: Translate, checks: dict[str, dict[str, Any]]) -> str:
+    shown = [name for name in ("python", "torch", "gpu", "attention", "disk", "servers") if name in checks]
+    if not shown:
+        body = f'<p class="help">{escape(t("first.machine.pending"))}</p>'
+    else:
+        signs = {"ok": "✓", "warn": "!", "fail": "✗"}
+        cells = "".join(
+            f'<div class="figure"><span>{escape(t(f"check.{name}"))}</span>'
+            f"<b>{escape(t.check(name, str(checks[name].get('value', ''))))} {signs.get(str(checks[name].get('state')), '')}</b></div>"
+            for name in shown
+        )
+        body = f'<div class="figures">{cells}</div>'
+    return widgets.card(t("first.machine"), body, t("first.machine.more"))
+
+
+# ---------------------------------------------------------------------- settings
+
+
+def settings_column(page: Page) -> tuple[list[Any], Any, list[Any]]:
+    """The column at the left; returns its live parts for `Page.live`."""
+    defaults, practice = DownloadSettings(), SimulateSettings()
+    with gr.Column(scale=0, min_width=304, elem_classes=["settings", "card"]):
+        source = page.make(
+            gr.Radio,
+            "download.source",
+            choices="download.source",
+            values=SOURCES,
+            value="download",
+            container=False,
+            show_label=False,
+            elem_classes="seg",
+        )
+        with gr.Column(visible=True) as download_form:
+            with gr.Row():
+                stocks = page.make(
+                    gr.Number, "download.stocks", value=defaults.stocks, precision=0, min_width=100
+                )
+                start = page.make(
+                    gr.Textbox, "download.start", value=defaults.start.isoformat(), min_width=100
+                )
+            codes = page.make(gr.Textbox, "download.codes")
+            with gr.Row():
+                connections = page.make(
+                    gr.Number, "download.connections", value=defaults.connections, precision=0, min_width=100
+                )
+                servers = page.make(gr.Textbox, "download.servers", min_width=100)
+            retry = page.make(gr.Checkbox, "download.retry", value=False)
+        with gr.Column(visible=False) as import_form:
+            path = page.make(gr.Textbox, "download.path")
+            max_stocks = page.make(gr.Number, "download.max_stocks", value=None, precision=0)
+        with gr.Column(visible=False) as simulate_form:
+            with gr.Row():
+                count = page.make(
+                    gr.Number, "download.stocks", value=practice.stocks, precision=0, min_width=100
+                )
+                sessions = page.make(
+                    gr.Number, "download.sessions", value=practice.sessions, precision=0, min_width=100
+                )
+            with gr.Row():
+                signal = page.make(gr.Number, "download.signal", value=practice.signal, min_width=100)
+                seed = page.make(gr.Number, "download.seed", value=practice.seed, precision=0, min_width=100)
+        with gr.Column(elem_classes="primary-row"):
+            go = page.make(gr.Button, "download.go.download", variant="primary", elem_id="download-go")
+            stop = page.make(
+                gr.Button, "download.stop", elem_classes="stop-button", visible=False, elem_id="download-stop"
+            )
+        told = gr.HTML("", apply_default_css=False)
+        hint = gr.HTML("", apply_default_css=False)
+        with gr.Row():
+            refresh = page.make(gr.Button, "download.refresh", size="sm", min_width=100)
+            rebuild = page.make(gr.Button, "download.build", size="sm", min_width=100)
+        command = gr.HTML("", apply_default_css=False)
+
+    forms = {"download": download_form, "import": import_form, "simulate": simulate_form}
+    fields = [
+        stocks,
+        start,
+        codes,
+        connections,
+        servers,
+        retry,
+        path,
+        max_stocks,
+        count,
+        sessions,
+        signal,
+        seed,
+    ]
+
+    def settings_of(way: str, values: Sequence[Any]) -> Any:
+        if way == "download":
+            stocks, start, codes, connections, servers, retry = values[:6]
+            return actions.download_settings(
+                stocks, start or "", codes or "", connections, servers or "", retry
+            )
+        if way == "import":
+            return actions.import_settings(values[6] or "", values[7])
+        return actions.simulate_settings(values[8], values[9], values[10], values[11])
+
+    def begin(language: str, way: str, *values: Any) -> str:
+        return actions.attempt(
+            language, lambda: actions.load_market(page.jobs, way, settings_of(way, values))
+        )
+
+    def end(language: str) -> str:
+        job = page.jobs.latest(*COMMANDS)
+        return actions.attempt(language, lambda: page.jobs.stop(job.id) if job else None)
+
+    def build_again(language: str) -> str:
+        return actions.attempt(language, lambda: page.jobs.start("build-panel", PanelSettings()))
+
+    page.click(go, begin, [source, *fields], [told])
+    page.click(stop, end, [], [told])
+    page.click(rebuild, build_again, [], [told])
+    page.click(refresh, lambda language: "", [], [told])
+    source.change(
+        lambda way: [gr.update(visible=name == way) for name in forms],
+        [source],
+        list(forms.values()),
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+    def look(view: View, way: str, *values: Any) -> list[Any]:
+        t = view.t
+        job = view.latest(*COMMANDS)
+        is_busy = job is not None and job.is_active
+        running = job.command if job is not None and job.is_running else None
+        try:
+            line = widgets.command_box(t, command_line(way, settings_of(way, values)))
+        except FinancialModelError:
+            line = ""
+        stop_text = t("download.stop.download") if running == "download" else t("download.stop")
+        return [
+            gr.update(visible=not is_busy, value=t(f"download.go.{way}")),
+            gr.update(visible=is_busy, value=stop_text),
+            f'<p class="help">{escape(t("download.hint.running" if is_busy else "download.hint"))}</p>',
+            f'<p class="help">{escape(t("word.command"))}</p>{line}' if line else "",
+            gr.update(visible=not is_busy and not view.market.is_empty),
+            *[gr.update(interactive=not is_busy)] * (len(fields) + 1),
+        ]
+
+    return [go, stop, hint, command, rebuild, source, *fields], look, [source, *fields]
+
+
+# ---------------------------------------------------------------------- results
+
+
+def results_column(page: Page) -> None:
+    with gr.Column(elem_classes="results"):
+        headline = gr.HTML("", apply_default_css=False, elem_id="download-headline")
+        with gr.Row(elem_classes=["pair", "wide-left"]):
+            speed, years = LiveChart(height=230), LiveChart(height=230)
+        with gr.Row(elem_classes=["pair", "wide-left"]):
+            failures = gr.HTML("", apply_default_css=False)
+            servers = gr.HTML("", apply_default_css=False)
+        quality = gr.HTML("", apply_default_css=False)
+
+    def look(view: View) -> list[Any]:
+        job = view.latest(*COMMANDS)
+        download = view.latest("download")
+        return [
+            _headline(view, job),
+            speed_chart(download, view.t),
+            years_chart(view.market, view.t),
+            _failures(view.market, view.t),
+            _servers(view, download),
+            _quality(view),
+        ]
+
+    page.live([headline, speed, years, failures, servers, quality], look)
+
+
+def _headline(view: View, job: Job | None) -> str:
+    t = view.t
+    notice = ""
+    if job is not None and job.is_active:
+        body = _running_figures(t, job)
+    else:
+        body = _status_figures(t, view.market)
+    if job is not None and (job.state in ("failed", "lost", "stopped", "stopping", "queued")):
+        notice = widgets.job_message(t, job, view.ahead(job))
+    elif view.market.stocks and not view.market.has_panel and not (job and job.is_active):
+        notice = widgets.message(t("download.build.hint"), "warn")
+    elif view.market.is_simulated and not (job and job.is_active):
+        notice = widgets.message(t("download.practice"), "warn")
+    return f'<section class="card">{body}{notice}</section>'
+
+
+def _running_figures(t: Translate, job: Job) -> str:
+    progress = job.trail.progress
+    share, left = job.share() or 0.0, job.left_s()
+    unit = t.choice("download.unit", progress.get("unit", ""))
+    entries: list[Any] = []
+    if progress:
+        done, total = progress.get("done", 0), progress.get("total")
+        entries.append(
+            (
+                t(f"job.doing.{job.command}"),
+                f"{done:,}",
+                t("download.figure.of", total=f"{total:,}", unit=unit) if total else unit,
+            )
+        )
+        speed = progress.get("speed") or _pace(job)
+        if speed:
+            entries.append(
+                (t("download.figure.speed"), figure(speed, 1), t("download.figure.per_s", unit=unit))
+            )
+    else:
+        entries.append((t(f"job.doing.{job.command}"), "…", ""))
+    used = max(0.0, job.trail.last_time - (job.started_at or job.trail.last_time))
+    entries.append(
+        (
+            t("download.figure.left"),
+            t.duration(left) if left is not None else "—",
+            t("download.figure.used", used=t.duration(used)),
+        )
+    )
+    if progress.get("megabytes") is not None:
+        entries.append((t("download.figure.megabytes"), figure(progress["megabytes"], 0), "MB"))
+    if progress.get("bars") is not None:
+        entries.append((t("download.figure.bars"), t.count(progress["bars"]), t("download.figure.bars.unit")))
+    failed = progress.get("failed") or 0
+    if progress.get("failed") is not None:
+        entries.append((t("download.figure.failed"), f"{failed:,}", "", "bad" if failed else ""))
+    return widgets.figures(entries) + _bar(t, progress, share)
+
+
+def _bar(t: Translate, progress: dict[str, Any], share: float) -> str:
+    """New, already current and failed, where the job counts them; else one bar."""
+    total = progress.get("total") or 0
+    counted = {name: int(progress.get(name) or 0) for name in ("new", "current", "failed")}
+    if not total or not any(counted.values()):
+        return widgets.progress_bar([(share, "")])
+    kinds = {"new": "", "current": "pale", "failed": "failed"}
+    parts = [(count / total, kinds[name]) for name, count in counted.items()]
+    keys = [(t(f"download.key.{name}", count=f"{count:,}"), kinds[name]) for name, count in counted.items()]
+    return widgets.progress_bar(parts) + widgets.legend(keys)
+
+
+def _pace(job: Job) -> float | None:
+    """Units a second over the last twenty reports."""
+    recent = job.trail.history[-20:]
+    if len(recent) < 2 or recent[-1]["time"] <= recent[0]["time"]:
+        return None
+    moved = recent[-1].get("done", 0) - recent[0].get("done", 0)
+    return moved / (recent[-1]["time"] - recent[0]["time"]) if moved > 0 else None
+
+
+def _status_figures(t: Translate, market: MarketStatus) -> str:
+    metadata = market.metadata or {}
+    span = f"{market.first_session} – {market.last_session}" if market.last_session else "—"
+    failures = metadata.get("failures")
+    failed = len(failures) if isinstance(failures, dict) else 0
+    panel = t("download.figure.panel.ok" if market.has_panel else "download.figure.panel.missing")
+    return widgets.figures(
+        [
+            (t("download.figure.stocks"), f"{market.stocks:,}", t("download.figure.stocks.unit")),
+            (t("download.figure.bars"), t.count(market.bars), t("download.figure.bars.unit")),
+            (t("download.figure.span"), span, ""),
+            (t("download.figure.panel"), panel, ""),
+            (t("download.figure.failed"), f"{failed:,}", "", "bad" if failed else ""),
+            (t("download.figure.updated"), str(metadata.get("updated", "—"))[:10], ""),
+        ]
+    )
+
+
+def _failures(market: MarketStatus, t: Translate) -> str:
+    found = (market.metadata or {}).get("failures")
+    failures = found if isinstance(found, dict) else {}
+    if not failures:
+        return widgets.card(
+            t("download.failures"), f'<p class="help">{escape(t("download.failures.none"))}</p>'
+        )
+    rows = [
+        (
+            widgets.Markup(f"<code>{escape(str(code))}</code>"),
+            str(why)[:160],
+            widgets.Markup(widgets.tag(t("download.failures.retry"), "warn")),
+        )
+        for code, why in list(failures.items())[:MAX_FAILURES_SHOWN]
+    ]
+    heads = [t("download.failures.code"), t("download.failures.reason"), t("download.failures.what")]
+    more = len(failures) - len(rows)
+    note = t("download.failures.more", count=more) if more else ""
+    body = f'<div class="scroll">{widgets.table(heads, rows)}</div>'
+    return widgets.card(t("download.failures"), body, f"{len(failures):,}", note)
+
+
+def _servers(view: View, download: Job | None) -> str:
+    """The quote servers as the newest download saw them."""
+    t = view.t
+    health: Any = None
+    if download is not None:
+        health = download.trail.progress.get("servers") or (download.result() or {}).get("servers")
+        health = health or next(
+            (event["servers"] for event in reversed(download.trail.history) if event.get("servers")), None
+        )
+    if not isinstance(health, list) or not health:
+        return widgets.card(
+            t("download.servers.title"), f'<p class="help">{escape(t("download.servers.none"))}</p>'
+        )
+    kinds = {"ok": "ok", "slow": "warn"}
+    rows = []
+    for server in health:
+        if not isinstance(server, dict):
+            continue
+        state = str(server.get("state", ""))
+        latency = server.get("latency_ms")
+        rows.append(
+            (
+                server.get("name") or server.get("host") or server.get("server", ""),
+                f"{latency:.0f} ms" if isinstance(latency, (int, float)) else "—",
+                f"{server.get('answers', 0):,}",
+                widgets.Markup(
+                    widgets.tag(t.choice("download.servers.state", state), kinds.get(state, "failed"))
+                ),
+            )
+        )
+    heads = [t(f"download.servers.{name}") for name in ("name", "latency", "answers", "state")]
+    body = f'<div class="scroll">{widgets.table(heads, rows, numbers=(1, 2))}</div>'
+    return widgets.card(t("download.servers.title"), body)
+
+
+def _quality(view: View) -> str:
+    """What the checks found when the panel was built, by rule."""
+    t = view.t
+    built = next(
+        (job for job in reversed(view.jobs) if job.command == "build-panel" and job.state == "done"), None
+    )
+    summary = ((built.result() if built else None) or {}).get("quality")
+    if not isinstance(summary, dict) or not summary:
+        return widgets.card(
+            t("download.quality"), f'<p class="help">{escape(t("download.quality.none"))}</p>'
+        )
+    counts = Counter({str(k): v for k, v in summary.items() if isinstance(v, int)})
+    entries = [(t.choice("quality", name), f"{count:,}", "") for name, count in counts.most_common(8)]
+    return widgets.card(t("download.quality"), widgets.figures(entries))

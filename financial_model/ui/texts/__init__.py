@@ -1,0 +1,15 @@
+"""The texts of the page, one file a tab: key -> (Chinese, English)."""
+
+from . import download, errors, evaluation, frame, inference, runs, system, training, universe
+
+TABLES = (
+    frame.TEXTS,
+    errors.TEXTS,
+    download.TEXTS,
+    universe.TEXTS,
+    training.TEXTS,
+    inference.TEXTS,
+    evaluation.TEXTS,
+    runs.TEXTS,
+    system.TEXTS,
+)

@@ -1,0 +1,92 @@
+"""Every error of base/errors, told in both languages from its fields.
+
+The English text is the error's own message wherever it has one; what stands here in English is shown only
+where a name comes without a message.
+"""
+
+TEXTS = {
+    "error.FinancialModelError": ("出错了。", "Something went wrong."),
+    "error.BadSetting": ("{setting} 的值“{seen}”不可用，应为{expected}。", "A setting is out of its range."),
+    "error.UnsafePath": (
+        "“{name}”不能用作名称或路径。请使用工作区内的文件夹，名称只含文字、数字、下划线和连字符。",
+        "This name or path cannot be used.",
+    ),
+    "error.WorkspaceBusy": (
+        "{what} 正被另一个进程写入（{owner}）。请等它结束，或先停止它。",
+        "Another process is writing here.",
+    ),
+    "error.DiskFull": (
+        "磁盘空间不足，无法写入 {path}。原文件未受影响；请腾出空间后重试。",
+        "The disk is full; the old file is untouched.",
+    ),
+    "error.DamagedFile": ("{path} 无法读取（{reason}）。请删除它，或换回备份。", "A file cannot be read."),
+    "error.StopRequested": ("已按要求停止。", "Stopped as asked."),
+    "error.UnusableForecasts": ("这些预测无法评估（{reason}）。", "These forecasts cannot be judged."),
+    "error.SeenInTraining": (
+        "从 {first} 开始的测试会用到训练或验证过的交易日（截至 {last_seen}）。请从 {first_allowed} 或更晚开始。",
+        "The test range was seen in training.",
+    ),
+    "error.EmptyTestRange": (
+        "{first} 至 {last} 没有可评估的交易日（行情截至 {last_session}）。请换一个区间，或下载更新的行情。",
+        "There is nothing to judge in this range.",
+    ),
+    "error.CheckpointError": ("检查点 {path} 不可用（{reason}）。", "The checkpoint cannot be used."),
+    "error.DamagedCheckpoint": (
+        "检查点 {path} 不完整或已损坏（{reason}）。请换一个检查点，或重新训练。",
+        "The checkpoint is damaged.",
+    ),
+    "error.ForeignCheckpoint": (
+        "{path} 不是本程序的检查点（{reason}）。请选择由“训练”生成的 .pt 文件。",
+        "This is not a checkpoint of this program.",
+    ),
+    "error.CheckpointMismatch": (
+        "检查点 {path} 与当前数据或用途不符（{reason}）。请选择另一个检查点。",
+        "The checkpoint does not fit.",
+    ),
+    "error.TooFewSessions": (
+        "{what} 只有 {found} 个交易日，至少需要 {needed} 个。请补充更早的行情，或缩短回看长度。",
+        "Too few sessions.",
+    ),
+    "error.NotTraded": (
+        "{code} 在 {as_of} 没有交易（停牌或未上市）。最近可用的交易日：{nearest}。",
+        "The stock did not trade on that day.",
+    ),
+    "error.CodeNotInPanel": (
+        "面板里没有 {code}（共 {known_count} 只）。请检查代码，或先下载这只股票。",
+        "The code is not in the panel.",
+    ),
+    "error.NonFiniteLoss": (
+        "第 {step} 步的损失不是有效数字。{saved} 请调低学习率后从检查点继续。",
+        "The loss was not a number.",
+    ),
+    "error.OutOfMemory": (
+        "{device} 的内存不足，放不下 {batch_size} 个样本的批次。把批大小减半再继续。",
+        "Out of memory; halve the batch size.",
+    ),
+    "error.UnknownCode": (
+        "“{seen}”不是 A 股或指数代码。请写六位数字，可带交易所，如 600519、SZ000001。",
+        "This is no code of an A share.",
+    ),
+    "error.CodeNotHeld": ("{where} 中没有 {code}。", "The code is not held."),
+    "error.NoBarsFound": (
+        "{path} 里没有可用的日线。需要：每只股票一个 CSV，或通达信的 vipdoc 文件夹。",
+        "No bars found.",
+    ),
+    "error.BadTable": (
+        "{path}，{where}：读到“{seen}”，应为 {expected}。请改正后重试。",
+        "A table cannot be read.",
+    ),
+    "error.NothingUsable": ("{what} 全部不可用。{failures}", "None could be used."),
+    "error.MixedMarkets": (
+        "这个工作区里已有另一种行情，练习行情与真实行情不能放在一起。请换一个工作区文件夹。",
+        "Practice and real bars cannot be mixed.",
+    ),
+    "error.NoPanel": ("面板还没有整理。请先下载、导入或生成行情。", "There is no panel yet."),
+    "error.BadConditions": ("条件列“{name}”与面板不符（{reason}）。", "A condition column does not fit."),
+    "error.QueueFull": ("已有 {waiting} 个任务在排队。请先停止一些，或等它们结束。", "Too many jobs wait."),
+    "error.NoSuchJob": ("这个工作区里没有任务 {job}。", "There is no such job."),
+    "error.InternalError": (
+        "程序内部出错（{message}）。详情见日志。",
+        "A fault of the program; see the log.",
+    ),
+}

@@ -1,0 +1,3 @@
+"""The texts of this tab: key -> (Chinese, English)."""
+
+TEXTS: dict[str, tuple[str, str]] = {}

@@ -1,0 +1,157 @@
+"""Every text of the page, Chinese and English side by side, under one key.
+
+The tables stand in `texts/`, one file a tab; this puts them together and fills them in. Errors are told
+from their class name and fields (`error.BadSetting`), never by parsing English.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from .texts import TABLES
+
+LANGUAGES = ("zh", "en")
+TEXTS: dict[str, tuple[str, str]] = {key: pair for table in TABLES for key, pair in table.items()}
+
+# What errors say they expected, in the words of base/config, and the same in Chinese.
+EXPECTED: tuple[tuple[str, str], ...] = (
+    (r"a number from (\S+) to (\S+)", r"\1 到 \2 之间的数"),
+    (r"a date after (\S+) \((\S+)\)", r"晚于 {\1}（\2）的日期"),
+    (r"a date such as (\S+)", r"形如 \1 的日期"),
+    (r"a divisor of (\S+) \((\S+)\)", r"{\1}（\2）的约数"),
+    (r"one of (.+) in industry mode", r"单一行业模式下须为 \1 之一"),
+    (r"one of (.+)", r"\1 之一"),
+    (r"a value of type (int|float)", "一个数"),
+    (r"a value of type str", "一段文字"),
+    (r"a value of type bool", "是或否"),
+    (r"a list", "一个列表"),
+    (r"a JSON object.*", "一组设置"),
+    (r"either one as-of date or a range, not both", "基准日和区间只能二选一"),
+)
+
+
+class Translate:
+    """`t(key, **fields)`: the text of a key in one language, filled in.
+
+    >>> Translate("en")("job.state.queued"), Translate("zh")("job.state.queued")
+    ('queued', '排队')
+    """
+
+    def __init__(self, language: str) -> None:
+        self.language = language if language in LANGUAGES else LANGUAGES[0]
+        self._column = LANGUAGES.index(self.language)
+
+    def __call__(self, key: str, **fields: Any) -> str:
+        text = TEXTS[key][self._column]
+        return text.format(**fields) if fields else text
+
+    def has(self, key: str) -> bool:
+        return key in TEXTS
+
+    def choice(self, prefix: str, value: Any) -> str:
+        """The name of a value where it has one under this prefix, else the value itself."""
+        key = f"{prefix}.{value}"
+        return self(key) if key in TEXTS else str(value)
+
+    # ------------------------------------------------------------------ figures
+
+    def count(self, value: float, digits: int = 0) -> str:
+        """A count as people write it: 4.86 万, 3.2 亿 / 48.6 k, 3.2 M; below ten thousand in full."""
+        size = abs(value)
+        if self.language == "zh":
+            steps = ((1e8, " 亿"), (1e4, " 万"))
+        else:
+            steps = ((1e9, " B"), (1e6, " M"), (1e4, " k"))
+        for step, unit in steps:
+            if size >= step:
+                scaled = value / (1e3 if unit == " k" else step)
+                return minus(f"{scaled:.3g}" if abs(scaled) < 1000 else f"{scaled:,.0f}") + unit
+        return minus(f"{value:,.{digits}f}")
+
+    def duration(self, seconds: float) -> str:
+        """1:08, or 2:05:00 from an hour on."""
+        whole = max(0, round(seconds))
+        hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+        return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+    def duration_words(self, seconds: float) -> str:
+        """6 分 40 秒 / 6 min 40 s."""
+        whole = max(0, round(seconds))
+        hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+        if hours:
+            return self("duration.hours", hours=hours, minutes=minutes)
+        return (
+            self("duration.minutes", minutes=minutes, seconds=f"{rest:02}")
+            if minutes
+            else self("duration.seconds", seconds=rest)
+        )
+
+    def check(self, name: str, value: str) -> str:
+        """A measured value of a check, shortened to what a person looks for."""
+        return value.split(",")[0] if name in ("torch", "gpu", "python") else value
+
+    # ------------------------------------------------------------------ errors
+
+    def error(self, name: str, message: str, fields: dict[str, Any]) -> str:
+        """What went wrong, in this language; the English message itself where no template fits."""
+        pair = TEXTS.get(f"error.{name}")
+        if pair is None or self.language == "en":
+            return message
+        try:
+            return pair[self._column].format_map(
+                {name: self._field(name, value) for name, value in fields.items()}
+            )
+        except (KeyError, IndexError, ValueError):
+            return message
+
+    def _field(self, name: str, value: Any) -> str:
+        if name == "setting":
+            return self.choice("setting", value)
+        if name in ("expected", "remedy", "reason"):
+            return self._expected(str(value))
+        if isinstance(value, dict):
+            return "；".join(f"{key}：{self._expected(str(item))}" for key, item in list(value.items())[:3])
+        if isinstance(value, list):
+            return "、".join(str(item) for item in value[:12])
+        return "空" if value is None or value == "" else str(value)
+
+    def _expected(self, text: str) -> str:
+        if self.language == "en":
+            return text
+        for pattern, chinese in EXPECTED:
+            if match := re.fullmatch(pattern, text.rstrip(".")):
+                named = match.expand(chinese)
+                return re.sub(r"\{(\w+)\}", lambda found: self.choice("setting", found[1]), named)
+        return text
+
+
+def minus(text: str) -> str:
+    """The text with real minus signs.
+
+    >>> minus("-0.5")
+    '−0.5'
+    """
+    return text.replace("-", "−")
+
+
+def figure(value: float | None, digits: int = 4, *, signed: bool = False) -> str:
+    """A number for people, or a dash where it is not known.
+
+    >>> figure(-0.0589), figure(0.1, 2, signed=True), figure(None)
+    ('−0.0589', '+0.10', '—')
+    """
+    if value is None or value != value:
+        return "—"
+    return minus(f"{value:{'+' if signed else ''},.{digits}f}")
+
+
+def percent(value: float | None, digits: int = 1, *, signed: bool = False) -> str:
+    """A fraction as percent.
+
+    >>> percent(-0.0374), percent(0.13, 0, signed=True)
+    ('−3.7 %', '+13 %')
+    """
+    return "—" if value is None or value != value else figure(100 * value, digits, signed=signed) + " %"
+
+
+Render = Callable[[Translate], Any]

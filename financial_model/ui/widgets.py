@@ -1,0 +1,132 @@
+"""Small pieces of HTML that several tabs show. Everything that comes from data is escaped here."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+from .jobs import Job
+from .translations import Translate
+
+
+def figures(entries: Iterable[tuple[str, str, str] | tuple[str, str, str, str]]) -> str:
+    """A headline row of (label, figure, what stands small behind it[, class])."""
+    cells = []
+    for index, (name, value, small, *kind) in enumerate(entries):
+        classes = " ".join(["figure", *(["lead"] if index == 0 else []), *kind])
+        cells.append(
+            f'<div class="{classes}"><span>{escape(name)}</span>'
+            f"<strong>{escape(value)} <small>{escape(small)}</small></strong></div>"
+        )
+    return f'<div class="figures">{"".join(cells)}</div>'
+
+
+def progress_bar(parts: Sequence[tuple[float, str]]) -> str:
+    """A bar of (share in 0..1, class) parts, from left to right."""
+    bars = "".join(
+        f'<i class="{kind}" style="width:{100 * share:.2f}%"></i>' for share, kind in parts if share > 0
+    )
+    return f'<div class="progress">{bars}</div>'
+
+
+def legend(entries: Sequence[tuple[str, str]]) -> str:
+    """(text, class) pairs under a bar."""
+    keys = "".join(f'<span><i class="{kind}"></i>{escape(text)}</span>' for text, kind in entries)
+    return f'<div class="keys">{keys}</div>'
+
+
+def message(text: str, kind: str = "", small: str = "", log: str = "", log_label: str = "") -> str:
+    """A sentence in place; kind "" (fine), "warn" or "failed"; the log folded away under it."""
+    if not text:
+        return ""
+    more = f"<small>{escape(small)}</small>" if small else ""
+    if log:
+        more += (
+            f'<details><summary>{escape(log_label)}</summary><pre class="log">{escape(log)}</pre></details>'
+        )
+    return f'<div class="message {kind}" role="status">{escape(text)}{more}</div>'
+
+
+def tag(text: str, kind: str = "") -> str:
+    return f'<span class="tag {kind}">{escape(text)}</span>'
+
+
+def table(
+    heads: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    numbers: Iterable[int] = (),
+    optional: Iterable[int] = (),
+    codes: Sequence[str] | None = None,
+    chosen: str | None = None,
+) -> str:
+    """A plain table. Cells are escaped unless they are `Markup`; numbers: columns set right; optional:
+    columns that a narrow screen leaves out; codes: a row's `data-code`, which makes it clickable."""
+    right, narrow = set(numbers), set(optional)
+
+    def attributes(column: int) -> str:
+        classes = [
+            *(["number"] if column in right else []),
+            *(["optional-column"] if column in narrow else []),
+        ]
+        return f' class="{" ".join(classes)}"' if classes else ""
+
+    head = "".join(f"<th{attributes(column)}>{escape(text)}</th>" for column, text in enumerate(heads))
+    body = []
+    for index, row in enumerate(rows):
+        cells = "".join(f"<td{attributes(column)}>{_cell(value)}</td>" for column, value in enumerate(row))
+        opening = "<tr>"
+        if codes is not None:
+            code = escape(codes[index], quote=True)
+            kind = ' class="chosen"' if codes[index] == chosen else ""
+            opening = f'<tr data-code="{code}" tabindex="0"{kind}>'
+        body.append(f"{opening}{cells}</tr>")
+    return f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+
+
+class Markup(str):
+    """Text that is HTML already, made by a function of this file."""
+
+
+def _cell(value: Any) -> str:
+    return value if isinstance(value, Markup) else escape(str(value))
+
+
+def card(title: str, body: str, sub: str = "", note: str = "") -> str:
+    """A card of HTML; `body` is HTML already."""
+    foot = f'<p class="note">{escape(note)}</p>' if note else ""
+    return (
+        f'<section class="card"><header><h3>{escape(title)}</h3><span class="sub">{escape(sub)}</span></header>'
+        f"{body}{foot}</section>"
+    )
+
+
+def command_box(t: Translate, line: str) -> str:
+    """The line that does the same from a shell, with a button that copies it."""
+    return (
+        f'<div class="command"><code>{escape(line)}</code><button type="button" data-copy>'
+        f'<span class="idle">{escape(t("word.copy"))}</span><span class="done">{escape(t("word.copied"))}</span>'
+        "</button></div>"
+    )
+
+
+def job_message(t: Translate, job: Job | None, ahead: int = 0) -> str:
+    """Where a job stands, as a sentence; nothing while it runs or after it ended well."""
+    if job is None or job.state in ("done", "running"):
+        return ""
+    if job.state == "queued":
+        return message(t("job.queued", ahead=ahead), "warn") if ahead else message(t("job.starting"))
+    if job.state == "stopping":
+        return message(t("job.stopping"), "warn")
+    if job.state == "stopped":
+        saved = (job.trail.end.get("fields") or {}).get("saved") if t.language == "en" else ""
+        return message(t("job.stopped", saved=saved or ""), "warn")
+    if job.state == "lost":
+        return message(t("job.lost"), "failed", log=job.log_tail(2000), log_label=t("job.log"))
+    return message(job_error(t, job), "failed", log=job.log_tail(4000), log_label=t("job.log"))
+
+
+def job_error(t: Translate, job: Job) -> str:
+    """What went wrong in a job, in this language."""
+    end = job.trail.end
+    fields = end.get("fields") if isinstance(end.get("fields"), dict) else {}
+    name, text = str(end.get("error", "")), str(end.get("message", ""))
+    return t.error(name, text, {"message": text, **fields})
