@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..base.config import ModelSettings
+from ..kernels.triton_optimized_model import TableLayout, embed_conditions, normalise_rows
 from .interface import InputSizes, Output
 
 if TYPE_CHECKING:
@@ -19,17 +20,26 @@ if TYPE_CHECKING:
 
 
 class ConditionEmbedding(nn.Module):
-    """One table a condition, all rows of a sample side by side: (B, C) indices -> (B, width)."""
+    """One table a condition, all rows of a sample side by side: (B, C) indices -> (B, width).
+
+    The tables lie in one parameter, so that one kernel gathers from all of them.
+    """
 
     def __init__(self, counts: Mapping[str, int], widths: Sequence[int]) -> None:
         super().__init__()
-        self.width = sum(widths)
-        self.tables = nn.ModuleList(
-            nn.Embedding(count, width) for count, width in zip(counts.values(), widths, strict=True)
-        )
+        self.layout = TableLayout(list(counts.values()), widths)
+        self.width = self.layout.width
+        self.tables = nn.Parameter(torch.randn(self.layout.size))
 
     def forward(self, indices: Tensor) -> Tensor:
-        return torch.cat([table(indices[:, c]) for c, table in enumerate(self.tables)], dim=1)
+        return embed_conditions(indices, self.tables, self.layout)
+
+
+class RowNorm(nn.LayerNorm):
+    """Layer norm on the fused kernel where there is one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return normalise_rows(x, self.weight, self.bias, epsilon=self.eps)
 
 
 def condition_widths(counts: Mapping[str, int], settings: ModelSettings) -> list[int]:
@@ -101,7 +111,7 @@ class FusionBlock(nn.Module):
 
     def __init__(self, width: int, context_width: int, dropout: float, expansion: int = 4) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width)
+        self.norm = RowNorm(width)
         self.film = FiLM(width, context_width) if context_width else None
         self.mlp = nn.Sequential(
             nn.Linear(width, expansion * width),
@@ -170,7 +180,7 @@ class ForecastHead(nn.Module):
         self.blocks = nn.ModuleList(
             FusionBlock(settings.hidden_size, self.context.width, settings.dropout) for _ in range(depth)
         )
-        self.norm = nn.LayerNorm(settings.hidden_size)
+        self.norm = RowNorm(settings.hidden_size)
         self.quantiles = QuantileHead(settings.hidden_size, settings.prediction_length, levels)
         self.score = nn.Linear(settings.hidden_size, 1)
         self.linear = nn.Linear(sizes.summary, 1, bias=False) if sizes.summary else None

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..base.config import ModelSettings
 from .flash_attention_layer import FlashAttention
 from .interface import InputSizes, Output
-from .layers import ForecastHead, PatchEmbedding
+from .layers import ForecastHead, PatchEmbedding, RowNorm
 
 if TYPE_CHECKING:
     from ..datasets.loaders import Batch
@@ -27,9 +27,9 @@ class TransformerBlock(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.attention_norm = nn.LayerNorm(width)
+        self.attention_norm = RowNorm(width)
         self.attention = FlashAttention(width, heads, dropout)
-        self.mlp_norm = nn.LayerNorm(width)
+        self.mlp_norm = RowNorm(width)
         self.mlp = nn.Sequential(
             nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
         )
@@ -50,7 +50,7 @@ class Transformer(nn.Module):
         self.blocks = nn.Sequential(
             *(TransformerBlock(width, settings.heads, settings.dropout) for _ in range(settings.layers))
         )
-        self.norm = nn.LayerNorm(width)
+        self.norm = RowNorm(width)
         self.head = ForecastHead(width, sizes, settings, levels, depth=1)
 
     def forward(self, batch: "Batch") -> Output:
