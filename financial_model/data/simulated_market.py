@@ -326,8 +326,8 @@ class _Simulation:
                 self.st_spells.append((int(k), start, end))
                 self.is_st[k, start : end + 1] = True
         self.limit = np.empty((self.count, self.length), np.int64)  # in thousandths
-        for k in range(self.count):
-            self.limit[k] = limit_thousandths(BOARDS[self.board[k]].rules, self.sessions, self.is_st[k])
+        for row, board in enumerate(self.board):
+            self.limit[row] = limit_thousandths(BOARDS[board].rules, self.sessions, self.is_st[row])
 
     def _draw_actions(self) -> dict[int, list[tuple[int, float, float, float]]]:
         """session position -> (row, cash yield, bonus per 10, rights per 10), between May and July."""
