@@ -256,6 +256,7 @@ class TrainSettings(Settings):
     ensemble: int = 1
     mixed_precision: bool = False
     compile: bool = False
+    tensorboard: bool = False
     resume: str | None = None
 
     def __post_init__(self) -> None:
@@ -279,11 +280,12 @@ class TrainSettings(Settings):
 
 @dataclass(frozen=True)
 class ForecastSettings(Settings):
-    """Which stocks and which as-of sessions a checkpoint forecasts."""
+    """Which stocks and which as-of sessions a checkpoint forecasts; `bars` is a CSV of the user's own."""
 
     checkpoint: str
     codes: tuple[str, ...] = ()
     all: bool = False
+    bars: str | None = None
     as_of: date | None = None
     first: date | None = None
     last: date | None = None
