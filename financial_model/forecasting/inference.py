@@ -172,7 +172,7 @@ class Predictor:
         return score, quantiles * scale[:, :, None]
 
     def raw_forecast(self, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """Score (N,) and quantiles (N, H, levels), uncalibrated and standardised, as the network gives them."""
+        """Score (N,) and the quantiles of the network (N, H, levels): standardised, uncalibrated."""
         scores, quantiles = [], []
         with torch.inference_mode():
             for chunk in torch.from_numpy(rows).split(CHUNK) if len(rows) else ():

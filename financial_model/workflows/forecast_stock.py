@@ -6,12 +6,16 @@ from typing import Any
 import pyarrow.compute as pc
 
 from ..base.config import ForecastSettings
-from ..base.errors import BadSetting
+from ..base.errors import BadSetting, NoBarsFound, UnknownCode
 from ..base.progress import Progress
 from ..base.workspace import Workspace
+from ..data.csv_source import read_bars_csv
 from ..data.panel import Panel
+from ..data.quality import usable_rows
+from ..data.source import Bars
 from ..forecasting.conditional_inference import open_predictor
 from ..forecasting.forecast import write_forecast
+from ..forecasting.own_stock import with_stock
 from ..market.codes import parse_code
 
 # A result carries the forecasts themselves while a person could still read them.
@@ -20,15 +24,23 @@ TOLD_ROWS = 200
 
 def forecast_stock(settings: ForecastSettings, workspace: Workspace, progress: Progress) -> dict[str, Any]:
     """Forecast some stocks or the whole universe, for one session or a range, and write the table."""
-    if not settings.codes and not settings.all:
-        raise BadSetting("codes", [], "stock codes, or --all")
-    codes = None if settings.all else [parse_code(code) for code in settings.codes]
     checkpoint = workspace.inside(settings.checkpoint)
     out = Path(settings.out) if settings.out else workspace.inside(f"output/{checkpoint.stem}_forecast.csv")
-
+    if out.suffix not in (".csv", ".parquet"):
+        raise BadSetting("out", str(out), "a name that ends in .csv or .parquet")
     progress.stage("load", "loading the checkpoint and the panel")
-    predictor = open_predictor(checkpoint, Panel.open(workspace))
+    panel = Panel.open(workspace)
+    codes: list[str] | None = [parse_code(code) for code in settings.codes]
+    if settings.bars is not None:
+        own = read_own_bars(Path(settings.bars))
+        panel, codes = with_stock(panel, own), [own.code]
+    elif settings.all:
+        codes = None
+    elif not codes:
+        raise BadSetting("codes", [], "stock codes, or --all")
+    predictor = open_predictor(checkpoint, panel)
     progress.check_stop("Nothing was written.")
+
     progress.stage("forecast", "forecasting")
     table = predictor.forecast(codes, settings.as_of, settings.first, settings.last)
     progress.check_stop("Nothing was written.")
@@ -41,10 +53,33 @@ def forecast_stock(settings: ForecastSettings, workspace: Workspace, progress: P
         "stocks": len(pc.unique(table["code"])),
         "first": as_of["min"] and as_of["min"].isoformat(),
         "last": as_of["max"] and as_of["max"].isoformat(),
-        "is_simulated": predictor.panel.is_simulated,
+        "is_simulated": panel.is_simulated,
         "message": f"{table.num_rows:,} rows in {out}",
     }
     if table.num_rows <= TOLD_ROWS:
         rows = table.to_pylist()
         result["forecasts"] = [row | {"as_of": row["as_of"].isoformat()} for row in rows]
     return result
+
+
+def read_own_bars(path: Path) -> Bars:
+    """The bars of a CSV of the user's own, under the code in its name or else its name; rows judged."""
+    if not path.is_file():
+        raise NoBarsFound(path, "a CSV file")
+    bars, _ = read_bars_csv(path, own_code(path.stem))
+    bars = bars.take(usable_rows(bars))
+    if not len(bars):
+        raise NoBarsFound(path, f"bars of {bars.code}")
+    return bars
+
+
+def own_code(stem: str) -> str:
+    """The code that a file name writes, or the name itself.
+
+    >>> own_code("600519"), own_code("my_stock")
+    ('SH600519', 'my_stock')
+    """
+    try:
+        return parse_code(stem)
+    except UnknownCode:
+        return stem

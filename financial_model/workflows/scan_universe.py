@@ -1,0 +1,73 @@
+"""Checkpoint -> forecast of every stock of a session -> a ranking with names, conditions and limit tags."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ..base.config import ForecastSettings
+from ..base.progress import Progress
+from ..base.workspace import Workspace
+from ..data.panel import CONDITIONS, Panel
+from ..data.reference_store import ReferenceStore
+from ..forecasting.conditional_inference import open_predictor
+from ..forecasting.forecast import QUANTILE_NAMES, write_forecast
+from ..forecasting.inference import Predictor, Rows
+
+HALF_TICK = 0.005
+
+
+def scan_universe(settings: ForecastSettings, workspace: Workspace, progress: Progress) -> dict[str, Any]:
+    """Rank the whole universe as of a session; the best score first. `out` takes the ranking as a file."""
+    progress.stage("load", "loading the checkpoint and the panel")
+    predictor = open_predictor(workspace.inside(settings.checkpoint), Panel.open(workspace))
+    progress.check_stop("Nothing was written.")
+    progress.stage("scan", "ranking the universe")
+    ranking = rank_universe(predictor, ReferenceStore(workspace), settings.as_of)
+    if settings.out:
+        write_forecast(Path(settings.out), ranking)
+    rows = ranking.to_pylist()
+    as_of = str(predictor.panel.sessions[predictor.session_position(settings.as_of)])
+    return {
+        "as_of": as_of,
+        "stocks": len(rows),
+        "is_simulated": predictor.panel.is_simulated,
+        "out": settings.out,
+        "message": f"{len(rows):,} stocks ranked as of {as_of}",
+        "ranking": rows,
+    }
+
+
+def rank_universe(predictor: Predictor, reference: ReferenceStore, as_of: Any = None) -> pa.Table:
+    """One row a stock, best first: rank, code, name, conditions, close, limit, score, quantiles of the last
+    step. `limit` is "up" or "down" where the stock closed locked at its limit, else empty."""
+    panel = predictor.panel
+    rows = predictor.rows(None, as_of)
+    score, quantiles = predictor.forecast_rows(rows)
+    order = np.argsort(-score, kind="stable")
+    rows, score, last_step = rows[order], score[order], quantiles[order, -1]
+    codes = [panel.codes[position] for position in panel.code_index[rows]]
+    listed = reference.read("stock_list")
+    names = dict(zip(listed["code"].tolist(), listed["name"].tolist(), strict=True))
+    columns: dict[str, Any] = {
+        "rank": np.arange(1, len(rows) + 1, dtype=np.int32),
+        "code": codes,
+        "name": [names.get(code, "") for code in codes],
+        "close": panel.column("raw_close")[rows].astype(np.float64),
+        "limit": limit_tags(panel, rows),
+        "is_st": panel.column("is_st")[rows].astype(bool),
+        "score": score.astype(np.float64),
+    }
+    for name in CONDITIONS:
+        words = np.asarray(panel.names(name), dtype=object)
+        columns[name] = words[panel.column(name)[rows]].tolist()
+    columns |= {name: last_step[:, position] for position, name in enumerate(QUANTILE_NAMES)}
+    return pa.table(columns)
+
+
+def limit_tags(panel: Panel, rows: Rows) -> list[str]:
+    """ "up", "down" or "" for each row: whether it closed at a price limit."""
+    close, up, down = (panel.column(name)[rows] for name in ("raw_close", "limit_up", "limit_down"))
+    at_up, at_down = close >= up - HALF_TICK, close <= down + HALF_TICK  # NaN, a free session, is neither
+    return np.where(at_up, "up", np.where(at_down, "down", "")).tolist()
