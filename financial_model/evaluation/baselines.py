@@ -171,7 +171,7 @@ def standardised_label(panel: "Panel", rows: Integers, holding: int) -> Floats:
     return _z_score(label[:, None], panel.session_index[rows])[:, 0]
 
 
-def _z_score(values: Floats, session: NDArray[Any]) -> Floats:
+def _z_score(values: NDArray[Any], session: NDArray[Any]) -> Floats:
     """Columns (N, K) standardised within each session over their known values, clipped; NaN stays."""
     _, group = np.unique(session, return_inverse=True)
     result = np.empty(values.shape)

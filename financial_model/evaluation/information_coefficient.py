@@ -175,7 +175,8 @@ def mean_over_sessions(series: Floats, overlap: int = 1) -> Mean:
     values = values[np.isfinite(values)]
     count = len(values)
     if not count:
-        return Mean(*[float("nan")] * 4, 0)
+        nan = float("nan")
+        return Mean(nan, nan, nan, nan, 0)
     mean = float(values.mean())
     se = newey_west_se(values, newey_west_lags(count, overlap))
     spread = float(values.std(ddof=1)) if count > 1 else float("nan")

@@ -55,11 +55,11 @@ def clustered_mean(values: Floats, session: Integers, overlap: int = 1) -> Clust
     mean = float(values.mean())
     sessions, group = np.unique(session, return_inverse=True)
     sums = np.bincount(group, values - mean)
-    variance = sums @ sums
+    variance = float(sums @ sums)
     clusters = len(sessions)
     lags = newey_west_lags(clusters, overlap) if overlap > 1 else 0
     for lag in range(1, lags + 1):
-        variance += 2 * (1 - lag / (lags + 1)) * (sums[lag:] @ sums[:-lag])
+        variance += 2 * (1 - lag / (lags + 1)) * float(sums[lag:] @ sums[:-lag])
     se = float(np.sqrt(max(variance, 0.0)) / count) if clusters > 1 else float("nan")
     return ClusteredMean(mean, se, count, clusters)
 

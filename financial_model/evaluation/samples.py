@@ -65,6 +65,19 @@ class Samples:
     def __len__(self) -> int:
         return len(self.row)
 
+    def only(self, keep: Mask) -> "Samples":
+        """The samples marked in `keep` (N,)."""
+        return Samples(
+            self.row[keep],
+            self.session[keep],
+            self.score[keep],
+            None if self.quantiles is None else self.quantiles[keep],
+            self.label[keep],
+            None if self.actual is None else self.actual[keep],
+            self.is_locked[keep],
+            self.holding,
+        )
+
     def with_score(self, score: Floats) -> "Samples":
         """The same samples judged by another score (N,): how baselines share every sample of a model."""
         return replace(self, score=score)
