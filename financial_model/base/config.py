@@ -18,6 +18,7 @@ TrainMode = Literal["unified", "industry"]
 LossName = Literal["trend_aware", "mse", "huber_trend", "directional", "quantile", "ic"]
 RegimeMethod = Literal["rules", "markov"]
 BucketMethod = Literal["quantile", "threshold"]
+IndustryDates = Literal["start", "written"]
 OrderPrice = Literal["open", "close"]
 
 INDUSTRIES = (
@@ -174,6 +175,7 @@ class ConditionSettings(Settings):
     index: str = DEFAULT_INDEX
     regime: RegimeMethod = "rules"
     buckets: BucketMethod = "quantile"
+    industry_dates: IndustryDates = "start"
 
 
 @dataclass(frozen=True)
