@@ -6,7 +6,8 @@
 | normalise_rows | layer norm or RMS norm over the last dimension, with its backward pass |
 | embed_conditions | several embedding tables gathered side by side, with their gradient |
 
-The public functions choose by device: Triton on a GPU, eager elsewhere and in float64. Triton's own
+The public functions choose by device: Triton on a GPU, eager elsewhere, in float64 and
+inside torch.compile. Triton's own
 interpreter (TRITON_INTERPRET=1 before the first import) runs the kernels on the CPU, for tests.
 A kernel reads its input once and writes its output once. Sums are in float32 whatever comes in, and none
 uses atomics, so that the same seed on the same device gives the same weights.
@@ -57,7 +58,10 @@ def kernel_engine(device_type: str) -> str:
 
 
 def _use_triton(x: Tensor) -> bool:
-    return kernel_engine(x.device.type) == "triton" and x.dtype != torch.float64
+    # Inside torch.compile the twin is what the compiler can fuse with what stands around it.
+    if torch.compiler.is_compiling() or x.dtype == torch.float64:
+        return False
+    return kernel_engine(x.device.type) == "triton"
 
 
 # --- windows ------------------------------------------------------------------------------------------

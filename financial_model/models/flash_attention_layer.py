@@ -6,7 +6,7 @@
 | sdpa | torch has scaled_dot_product_attention: everywhere else (its own flash kernels where they exist) |
 | plain | the formula, for a torch without it, and the yardstick of the tests |
 
-The choice is made once for a device and precision, written once in the log, and told by `attention_engine`.
+The choice depends on device and precision alone, is written once in the log, and told by `attention_engine`.
 """
 
 import functools
@@ -21,6 +21,8 @@ from torch.nn import functional
 log = logging.getLogger(__name__)
 
 HALF = (torch.float16, torch.bfloat16)
+HAS_FLASH_ATTN = importlib.util.find_spec("flash_attn") is not None
+HAS_SDPA = hasattr(functional, "scaled_dot_product_attention")
 
 
 def attention_engine(device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> str:
@@ -29,19 +31,14 @@ def attention_engine(device: str | torch.device = "cpu", dtype: torch.dtype = to
     >>> attention_engine("cpu")
     'sdpa'
     """
-    return _choose_engine(torch.device(device).type, dtype)
+    if HAS_FLASH_ATTN and torch.device(device).type == "cuda" and dtype in HALF:
+        return "flash_attn"
+    return "sdpa" if HAS_SDPA else "plain"
 
 
 @functools.cache
-def _choose_engine(device_type: str, dtype: torch.dtype) -> str:
-    if device_type == "cuda" and dtype in HALF and importlib.util.find_spec("flash_attn") is not None:
-        engine = "flash_attn"
-    elif hasattr(functional, "scaled_dot_product_attention"):
-        engine = "sdpa"
-    else:
-        engine = "plain"
-    log.info("attention on %s in %s runs on %s", device_type, dtype, engine)
-    return engine
+def _log_engine(device_type: str, dtype: torch.dtype) -> None:
+    log.info("attention on %s in %s runs on %s", device_type, dtype, attention_engine(device_type, dtype))
 
 
 def attention(
@@ -127,6 +124,8 @@ class FlashAttention(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         q, k, v = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in self.qkv(x).chunk(3, dim=-1))
+        if not torch.compiler.is_compiling():
+            _log_engine(q.device.type, q.dtype)
         dropout = self.dropout if self.training else 0.0
         y = attention(q, k, v, causal=self.causal, mask=mask, dropout=dropout)
         return self.out(y.transpose(1, 2).flatten(-2))

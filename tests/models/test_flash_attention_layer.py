@@ -125,12 +125,27 @@ def test_the_cpu_runs_on_sdpa():
 
 
 def test_the_package_is_chosen_on_cuda_in_half_precision_alone(monkeypatch):
-    monkeypatch.setattr(layer.importlib.util, "find_spec", lambda name: object())
-    choose = layer._choose_engine.__wrapped__
-    assert choose("cuda", torch.bfloat16) == "flash_attn"
-    assert choose("cuda", torch.float16) == "flash_attn"
-    assert choose("cuda", torch.float32) == "sdpa"
-    assert choose("cpu", torch.bfloat16) == "sdpa"
+    monkeypatch.setattr(layer, "HAS_FLASH_ATTN", True)
+    assert attention_engine("cuda", torch.bfloat16) == "flash_attn"
+    assert attention_engine("cuda", torch.float16) == "flash_attn"
+    assert attention_engine("cuda", torch.float32) == "sdpa"
+    assert attention_engine("cpu", torch.bfloat16) == "sdpa"
+
+
+def test_a_torch_without_its_own_attention_runs_the_formula(monkeypatch):
+    monkeypatch.setattr(layer, "HAS_SDPA", False)
+    assert attention_engine("cpu", torch.float32) == "plain"
+
+
+def test_the_engine_is_written_in_the_log_once(caplog):
+    layer._log_engine.cache_clear()
+    model = FlashAttention(8, heads=2)
+    with caplog.at_level("INFO"):
+        model(torch.randn(1, 3, 8))
+        model(torch.randn(1, 3, 8))
+    assert [record.getMessage() for record in caplog.records] == [
+        "attention on cpu in torch.float32 runs on sdpa"
+    ]
 
 
 def test_the_package_is_handed_its_own_layout(monkeypatch):
