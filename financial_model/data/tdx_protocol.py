@@ -127,7 +127,7 @@ def decode_bars(body: bytes, is_index: bool = False, relative: bool = True) -> W
 
     A bar is a date (uint32 YYYYMMDD), four integers of varying length (open against the previous close,
     close, high, low against that open, in 1/1000 CNY), volume and amount (float32), and for an index two
-    counts more. `relative` is False for message 0x0523, which states each open in full.
+    counts more. `relative` is False for the newer message 0x0523, which states all four prices in full.
 
     Where one bar ends is only known once its integers are read. The integers' last bytes are those below
     128, so the next start follows from the position alone, and only that chain is walked one by one.
@@ -168,15 +168,14 @@ def decode_bars(body: bytes, is_index: bool = False, relative: bool = True) -> W
     if relative:
         close = np.cumsum(open_ + close)
         open_ = open_ + np.concatenate([[0], close[:-1]])
-    else:
-        close = open_ + close
+        high, low = open_ + high, open_ + low
     floats = octets[(lasts4[:, 3] + 1)[:, None] + np.arange(8)].view("<f4")
     dates = _dates(octets[start[:, None] + np.arange(4)].view("<u4")[:, 0])
     if (np.diff(dates) <= np.timedelta64(0, "D")).any():
         raise BadAnswer("bars that are not in the order of their dates")
     if not np.isfinite(floats).all() or (floats < 0).any():
         raise BadAnswer("a volume or an amount that is no number")
-    return WireBars(dates, open_, open_ + high, open_ + low, close, floats[:, 0].copy(), floats[:, 1].copy())
+    return WireBars(dates, open_, high, low, close, floats[:, 0].copy(), floats[:, 1].copy())
 
 
 def _integers(
@@ -494,7 +493,15 @@ def decode_archive(data: bytes) -> dict[str, bytes]:
             for info in archive.infolist():
                 if not info.is_dir() and info.file_size <= MAX_FILE_BYTES:
                     files[info.filename.replace("\\", "/").rsplit("/", 1)[-1].lower()] = archive.read(info)
-    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, NotImplementedError, EOFError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        OSError,
+        ValueError,
+        RuntimeError,
+        EOFError,
+    ) as error:
         raise BadAnswer(f"zhb.zip cannot be opened ({error})") from None
     return files
 

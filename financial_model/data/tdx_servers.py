@@ -31,6 +31,7 @@ PROBE_CODE = "SH600000"
 PROBE_INDEX = "SH000001"
 PROBE_THREADS = 32
 ENOUGH_SERVERS = 8
+OWN_SERVER_TRIES = 4
 DEFAULT_PORT = 7709
 SLOW_MS = 300.0
 # State of a server: what its probe said, then what the run made of it.
@@ -307,8 +308,14 @@ def find_servers(
     the shipped list when fewer than two of them still do.
     """
     if wanted:
-        addresses = ["{}:{}".format(*parse_address(text)) for text in dict.fromkeys(wanted)]
+        addresses = dict.fromkeys("{}:{}".format(*parse_address(text)) for text in wanted)
         done = probe_all([Server(address) for address in addresses], patience, told, stopped=stopped)
+        for _ in range(OWN_SERVER_TRIES):
+            # One slip of the only server there is should not end the run.
+            if stopped() or any(server.serves_bars for server in done):
+                break
+            time.sleep(patience.backoff_s)
+            done = probe_all(done, patience, told, stopped=stopped)
     else:
         names = shipped_servers()
         done = probe_all([Server(a, names.get(a, "")) for a in remembered], patience, told, stopped=stopped)

@@ -178,10 +178,13 @@ class _Run:
         shanghai = self.ledger.now + SHANGHAI
         settled = np.datetime64((shanghai - SETTLED_AT).date(), "D")
         plan = self._plan(code, settled)
-        try:
-            fetched = fetch_code(self.session, plan)
-        except BadAnswer as error:
-            raise ServerFault(self.session.address or "the servers", error.kind, error.reason) from error
+        for turn in range(self.patience.rounds):
+            try:
+                fetched = fetch_code(self.session, plan)
+                break
+            except (ServerFault, BadAnswer):
+                if turn == self.patience.rounds - 1:
+                    raise
         bars = fetched.bars if fetched.bars is not None else plan.held
         assert bars is not None
         newest: np.datetime64 = bars.date[-1]
