@@ -47,7 +47,7 @@ class Actions:
         days, group = np.unique(np.asarray(date, dtype="datetime64[D]"), return_inverse=True)
 
         def summed(values: FloatArray) -> FloatArray:
-            return np.bincount(group, values, minlength=len(days))
+            return np.asarray(np.bincount(group, values, minlength=len(days)), dtype=np.float64)
 
         return cls(
             date=days,
@@ -113,8 +113,8 @@ def adjust_backward(date: DateArray, close: FloatArray, actions: Actions) -> Adj
         step[row] *= before / after
         share_step[row] *= 1.0 + actions.share_growth[k]
     return Adjustment(
-        factor=np.cumprod(step),
-        share_factor=np.cumprod(share_step),
+        factor=np.multiply.accumulate(step),
+        share_factor=np.multiply.accumulate(share_step),
         reference=reference,
         impossible=np.array(impossible, dtype="datetime64[D]"),
     )

@@ -62,6 +62,19 @@ class BarStore:
         with write_atomically(self.path_of(bars.code)) as file:
             file.write(table_text(bars.columns()))
 
+    def set_aside_path(self, code: str) -> Path:
+        """Where rows lie that cannot be right; see `quality`."""
+        return self.workspace.stock_data_dir / "set_aside" / f"{code}.csv"
+
+    def set_aside(self, bars: Bars) -> None:
+        """Add rows that cannot be right to the file of such rows of their code; each is kept once."""
+        path = self.set_aside_path(bars.code)
+        lines = table_text(bars.columns()).decode().splitlines()
+        if path.is_file():
+            lines = path.read_text(encoding="utf-8").splitlines() + lines[1:]
+        with write_atomically(path) as file:
+            file.write(("\n".join(dict.fromkeys(lines)) + "\n").encode())
+
     def metadata(self) -> dict[str, Any]:
         """What metadata.json says; empty lists when nothing was written yet."""
         path = self.workspace.metadata_path

@@ -9,6 +9,7 @@ documented unit; `volume_units` says what was found so that the user can be told
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def read_bars_csv(path: Path, code: str) -> tuple[Bars, str]:
     if unit == "" and not is_index(code):
         unit = volume_unit(bars)
     if unit == "lots":
-        bars = Bars(**(bars.columns() | {"code": code, "volume": bars.volume * LOT}))
+        bars = replace(bars, volume=bars.volume * LOT)
     return bars, unit or "shares"
 
 

@@ -18,15 +18,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from ..base.errors import BadConditions, DamagedFile, FinancialModelError, NoBarsFound, NothingUsable
 from ..base.progress import Progress
 from ..base.workspace import Workspace, locked, read_json, replace_when_done, write_json
-from ..market.codes import board_of
-from ..market.rules import free_sessions, limit_thousandths, price_limits
-from .adjust import NO_ACTIONS, Actions, adjust_backward
 from .bar_store import BarStore, read_store_csv
 from .panel import (
     FLOAT_COLUMNS,
@@ -37,16 +33,14 @@ from .panel import (
     remove_other_side_files,
     sessions_path,
 )
-from .quality import usable_rows
-from .reference_store import KINDS, Facts, ReferenceStore
+from .quality import limits_of, usable_rows
+from .reference_store import KINDS, Facts, ReferenceStore, value_as_of
 from .source import BAR_COLUMNS, PRICE_COLUMNS, Bars
 
 Conditions = Callable[[Panel], Mapping[str, Array]]
 
 # Facts that enter a stock's own columns; the others reach the panel through the conditions alone.
 STOCK_TABLES = ("corporate_actions", "st_periods", "share_capital", "stock_list")
-# A first bar this long after the market's first is taken for a listing where no list date is known.
-LISTING_GAP = np.timedelta64(30, "D")
 HOLE_BYTES = 4096
 DAY_COUNT = 100_000  # days since 1970 that a date may be, to 2243
 
@@ -467,13 +461,8 @@ def stock_columns(
     bars: Bars, facts: Mapping[str, Facts], first_session: np.datetime64 | None
 ) -> dict[str, Array]:
     """All columns of one stock but those that need other stocks; arrays of the bars' length."""
+    adjustment, limit_down, limit_up, is_st = limits_of(bars, facts, first_session)
     code = bars.code
-    adjustment = adjust_backward(bars.date, bars.close, actions_of(facts["corporate_actions"], code))
-    is_st = holds_at(facts["st_periods"].of(code), bars.date)
-    thousandths = limit_thousandths(board_of(code) or "main", bars.date, is_st)
-    free = _free_session_count(code, bars, facts["stock_list"].of(code), first_session)
-    thousandths[:free] = -1
-    limit_down, limit_up = price_limits(adjustment.reference, thousandths)
     capital = facts["share_capital"].of(code)
     columns: dict[str, Array] = {name: getattr(bars, name) * adjustment.factor for name in PRICE_COLUMNS}
     return columns | {
@@ -489,52 +478,6 @@ def stock_columns(
         "float_shares": value_as_of(capital["date"], capital["float_shares"], bars.date),
         "total_shares": value_as_of(capital["date"], capital["total_shares"], bars.date),
     }
-
-
-def actions_of(table: Facts, code: str) -> Actions:
-    """The corporate actions of one code, per share."""
-    facts = table.of(code)
-    if not len(facts):
-        return NO_ACTIONS
-    return Actions.per_10(
-        facts["date"],
-        facts["cash_per_10"],
-        facts["bonus_per_10"],
-        facts["rights_per_10"],
-        facts["rights_price"],
-    )
-
-
-def holds_at(spells: Facts, dates: Array) -> npt.NDArray[np.bool_]:
-    """Whether any spell [from, to) holds at each date; a spell without an end goes on."""
-    held = np.zeros(len(dates), dtype=bool)
-    for start, stop in zip(spells["from"], spells["to"], strict=True):
-        held |= (dates >= start) & (np.isnat(stop) | (dates < stop))
-    return held
-
-
-def value_as_of(fact_dates: Array, values: Array, dates: Array) -> Array:
-    """The latest value dated on or before each date, NaN before the first."""
-    return np.concatenate([[np.nan], values])[np.searchsorted(fact_dates, dates, side="right")]
-
-
-def _free_session_count(code: str, bars: Bars, listed: Facts, first_session: np.datetime64 | None) -> int:
-    """How many of the first rows trade without a fixed limit, or with one that nobody here can know.
-
-    Where no list date is told, a first bar well after the market's first one is taken for the listing:
-    the limits of those rows then come out as unknown (NaN), which claims least.
-    """
-    if not len(bars):
-        return 0
-    day = listed["list_date"][0] if len(listed) else np.datetime64("NaT", "D")
-    first = bars.date[0]
-    if np.isnat(day):
-        if first_session is None or first - first_session < LISTING_GAP:
-            return 0
-        day = first
-    elif first > day:
-        return 0
-    return free_sessions(board_of(code) or "main", day.item())
 
 
 # The file's layout
@@ -584,7 +527,7 @@ def lay_out(
     }
     batch = pa.record_batch(list(columns.values()), names=list(columns))
     batch = batch.replace_schema_metadata(metadata)
-    with open(path, "wb") as file, pa.PythonFile(_HoleSink(file, zeros), mode="w") as sink:  # type: ignore[call-arg]
+    with open(path, "wb") as file, pa.PythonFile(_HoleSink(file, zeros), mode="w") as sink:
         with pa.ipc.new_file(sink, batch.schema) as writer:
             writer.write_batch(batch)
         file.truncate()
@@ -657,7 +600,7 @@ class _ColumnFile:
 
     def write(self, name: str, row: int, values: Array) -> None:
         dtype = self._layout.dtype_of[name]
-        data = memoryview(np.ascontiguousarray(values, dtype=dtype)).cast("B")
+        data = memoryview(np.ascontiguousarray(values, dtype=dtype).view(np.uint8).data)
         place = self._layout.offset_of[name] + row * dtype.itemsize
         while data:
             if hasattr(os, "pwrite"):

@@ -19,6 +19,7 @@ import pyarrow.csv
 from ..base.errors import BadTable, UnknownCode
 from ..base.workspace import Workspace, write_atomically
 from ..market.codes import parse_code
+from .adjust import NO_ACTIONS, Actions, DateArray, FloatArray
 from .csv_source import NULLS, decode, parse_dates, table_text
 
 FAR_PAST = np.datetime64("0001-01-01", "D")
@@ -141,6 +142,23 @@ class ReferenceStore:
             known.columns[column] = np.full(len(known), "")
         return known
 
+    def calendar_overrides(self) -> dict[np.datetime64, bool]:
+        """Days of `calendar.csv` that decide over the calendar: date, and is_session (1 when left out)."""
+        path = self.workspace.reference_path("calendar")
+        if not path.is_file():
+            return {}
+        columns = _read_text_columns(path)
+        if "date" not in columns:
+            raise BadTable(path, "the header", ", ".join(columns)[:60], "a column date")
+        days = parse_dates(path, columns["date"])
+        told = columns.get("is_session")
+        is_open = (
+            [True] * len(days)
+            if told is None
+            else [text not in ("0", "false", "no") for text in told.to_pylist()]
+        )
+        return dict(zip(days, is_open, strict=True))
+
     def write(self, name: str, columns: Mapping[str, Any]) -> None:
         """Put a table in place of the old one, whole or not at all. `columns`: any sequences by name."""
         facts = make_facts(name, columns)
@@ -168,24 +186,11 @@ class ReferenceStore:
 def read_facts(path: Path, name: str) -> Facts:
     """One CSV of facts; BadTable names the row and column that cannot be read."""
     kind = KINDS[name]
-    data = decode(path)
-    header = data.split(b"\n", 1)[0].decode("utf-8", "replace").strip("\r")
-    names = [text.strip().strip('"').lower() for text in header.split(",")]
-    if missing := [column for column in ("code", *kind.required) if column not in names]:
-        raise BadTable(path, "the header", header[:60], f"a column {missing[0]}")
-    try:
-        table = pa.csv.read_csv(
-            pa.BufferReader(data),
-            read_options=pa.csv.ReadOptions(column_names=names, skip_rows=1, use_threads=False),
-            convert_options=pa.csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), null_values=NULLS, strings_can_be_null=True
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        raise BadTable(path, "the rows", str(error).splitlines()[0], f"{len(names)} columns a row") from None
+    texts = _read_text_columns(path)
+    if missing := [column for column in ("code", *kind.required) if column not in texts]:
+        raise BadTable(path, "the header", ", ".join(texts)[:60], f"a column {missing[0]}")
     columns: dict[str, Any] = {}
-    for column in names:
-        text = table[column].combine_chunks()
+    for column, text in texts.items():
         if column in kind.dates:
             columns[column] = _optional_dates(path, text)
         elif column in kind.numbers or (name == "fundamentals" and column != "code"):
@@ -196,6 +201,24 @@ def read_facts(path: Path, name: str) -> Facts:
         else:
             columns[column] = np.array(pc.fill_null(text, "").to_pylist(), dtype=np.str_)
     return make_facts(name, columns, path)
+
+
+def _read_text_columns(path: Path) -> dict[str, pa.Array]:
+    """The columns of a CSV as text, names in lower case."""
+    data = decode(path)
+    header = data.split(b"\n", 1)[0].decode("utf-8", "replace").strip("\r")
+    names = [text.strip().strip('"').lower() for text in header.split(",")]
+    try:
+        table = pa.csv.read_csv(
+            pa.BufferReader(data),
+            read_options=pa.csv.ReadOptions(column_names=names, skip_rows=1, use_threads=False),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), null_values=NULLS, strings_can_be_null=True
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise BadTable(path, "the rows", str(error).splitlines()[0], f"{len(names)} columns a row") from None
+    return {name: table[name].combine_chunks() for name in names}
 
 
 def make_facts(name: str, columns: Mapping[str, Any], path: Path | None = None) -> Facts:
@@ -229,6 +252,33 @@ def make_facts(name: str, columns: Mapping[str, Any], path: Path | None = None) 
     made["known_from"] = known
     order = np.lexsort((made[kind.dates[0]], known, made["code"]))
     return Facts(name, {column: values[order] for column, values in made.items()})
+
+
+def actions_of(table: Facts, code: str) -> Actions:
+    """The corporate actions of one code, per share."""
+    facts = table.of(code)
+    if not len(facts):
+        return NO_ACTIONS
+    return Actions.per_10(
+        facts["date"],
+        facts["cash_per_10"],
+        facts["bonus_per_10"],
+        facts["rights_per_10"],
+        facts["rights_price"],
+    )
+
+
+def holds_at(spells: Facts, dates: DateArray) -> npt.NDArray[np.bool_]:
+    """Whether any spell [from, to) holds at each date; a spell without an end goes on."""
+    held = np.zeros(len(dates), dtype=bool)
+    for start, stop in zip(spells["from"], spells["to"], strict=True):
+        held |= (dates >= start) & (np.isnat(stop) | (dates < stop))
+    return held
+
+
+def value_as_of(fact_dates: DateArray, values: FloatArray, dates: DateArray) -> FloatArray:
+    """The latest value dated on or before each date, NaN before the first."""
+    return np.concatenate([[np.nan], values])[np.searchsorted(fact_dates, dates, side="right")]
 
 
 def _unknown(column: str, name: str, count: int) -> npt.NDArray[Any]:

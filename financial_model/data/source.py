@@ -4,7 +4,7 @@ CSV files, 通达信 day files, quote servers and the practice market all answer
 stands above asks for bars and never for a format.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -82,9 +82,7 @@ class Bars:
 
     def take(self, rows: Any) -> Self:
         """The bars at `rows`: a mask, positions or a slice."""
-        return type(self)(
-            **{f.name: self.code if f.name == "code" else getattr(self, f.name)[rows] for f in fields(self)}
-        )
+        return replace(self, **{name: values[rows] for name, values in self.columns().items()})
 
     def up_to(self, date: Any) -> Self:
         """The bars whose session is `date` or earlier."""

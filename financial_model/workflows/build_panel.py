@@ -11,6 +11,7 @@ from ..base.workspace import Workspace
 from ..conditions.condition_table import VOCABULARIES, compute_conditions
 from ..data import panel_builder
 from ..data.panel import Panel
+from ..data.quality import QualityReport
 from ..data.reference_store import ReferenceStore
 
 
@@ -22,7 +23,7 @@ def build_panel(settings: PanelSettings, workspace: Workspace, progress: Progres
     def conditions(panel: Panel) -> dict[str, np.ndarray]:
         return compute_conditions(panel, reference, settings.conditions)
 
-    return panel_builder.build_panel(
+    result = panel_builder.build_panel(
         workspace,
         conditions,
         VOCABULARIES,
@@ -30,3 +31,4 @@ def build_panel(settings: PanelSettings, workspace: Workspace, progress: Progres
         rebuild=settings.rebuild,
         progress=progress,
     )
+    return result | {"quality": QualityReport.read(workspace).counts()}

@@ -1,5 +1,6 @@
-"""Import: local bars and facts -> judged -> store."""
+"""Import: local bars and the facts beside them -> judged -> store."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,83 +10,165 @@ from ..base.progress import Progress
 from ..base.workspace import Workspace
 from ..data.bar_store import BarStore, describe
 from ..data.csv_source import CsvSource
-from ..data.quality import usable_rows
+from ..data.quality import Judge, Judged, QualityReport
 from ..data.reference_store import KINDS, ReferenceStore, read_facts
-from ..data.source import BarSource
+from ..data.source import Bars, BarSource
 from ..data.tdx_files import TdxFiles, find_vipdoc
 from ..market.codes import is_index
 
+SAVE_EVERY = 200  # codes between two writings of what came in, so that a kill loses little
+
 
 def import_bars(settings: ImportSettings, workspace: Workspace, progress: Progress) -> dict[str, Any]:
-    """Take the bars of a folder or file into the store; the facts beside them too.
+    """Take the bars of a folder or file into the store, and the dated facts beside them.
 
-    Returns what came in: stocks, indices, bars, facts, failures by code.
+    A code's sessions that the source has replace those in the store, older and newer ones stay; a code whose
+    bars cannot be used leaves the store as it was and is listed. Returns counts, `facts` (rows by table),
+    `volume_units`, `quality` (findings by class) and `failures` (reason by code or file).
     """
     path = Path(settings.path).expanduser()
     source = open_source(path)
-    store, reference = BarStore(workspace), ReferenceStore(workspace)
     codes = chosen_codes(source, settings.max_stocks)
-    progress.stage("import", f"Importing {len(codes)} codes from {path}")
-    entries: dict[str, dict[str, Any]] = {}
-    failures: dict[str, str] = {}
+    progress.stage("import", f"Importing {len(codes)} codes from {path}", source=source.name)
+    store = BarStore(workspace)
     with store.locked("import"):
         store.check_market(source.is_simulated)
-        for done, code in enumerate(codes, 1):
-            try:
-                bars = source.fetch_bars(code)
-                bars = bars.take(usable_rows(bars))
-                if not len(bars):
-                    raise NoBarsFound(path, f"bars of {code}")
-                store.write(bars)
-                entries[code] = describe(bars, source.name)
-            except FinancialModelError as error:
-                failures[code] = str(error)
-            progress.emit("progress", done=done, total=len(codes), unit="codes", detail=code)
-            if progress.is_stop_requested():
-                break
-        facts = import_facts(path, reference)
-        store.update_metadata(simulated=source.is_simulated, codes=entries, failures=failures)
-    if not entries:
-        raise NothingUsable("codes", failures)
-    return {
-        "source": source.name,
-        "stocks": sum(not is_index(code) for code in entries),
-        "indices": sum(is_index(code) for code in entries),
-        "bars": sum(entry["count"] for entry in entries.values()),
-        "facts": facts,
-        "failures": failures,
-    }
+        taken = _Taken(workspace, store, source)
+        taken.take_facts(path)
+        indices = [bars for code in codes if is_index(code) if (bars := taken.fetch(code)) is not None]
+        judge = Judge.of_workspace(workspace, indices)
+        for done, bars in enumerate(_bars_of(indices, codes, taken), 1):
+            if bars is not None:
+                taken.keep(judge.judge(bars))
+            progress.emit("progress", done=done, total=len(codes), unit="codes")
+            if done % SAVE_EVERY == 0 or progress.is_stop_requested():
+                taken.save()
+                progress.check_stop(f"{len(taken.entries)} of {len(codes)} codes are in the store.")
+        taken.save()
+    return taken.result(progress)
 
 
 def open_source(path: Path) -> BarSource:
     """The source that lies at a path: a vipdoc folder, a folder of CSV files, or one CSV file."""
     if path.is_dir():
         vipdoc = find_vipdoc(path)
-        if vipdoc is not None:
-            return TdxFiles(vipdoc)
-        return CsvSource(path)
+        return TdxFiles(vipdoc) if vipdoc is not None else CsvSource(path)
     if path.is_file():
         return CsvSource(path)
     raise NoBarsFound(path, "a folder with CSV files or a vipdoc, or one CSV file")
 
 
 def chosen_codes(source: BarSource, max_stocks: int | None) -> list[str]:
-    """All indices and the first `max_stocks` stocks by code."""
+    """All indices, then the first `max_stocks` stocks by code."""
     codes = source.codes()
     stocks = [code for code in codes if not is_index(code)]
     return [code for code in codes if is_index(code)] + stocks[:max_stocks]
 
 
-def import_facts(path: Path, reference: ReferenceStore) -> dict[str, int]:
-    """Take the CSVs of dated facts in `reference/` or beside the bars; rows taken by table."""
-    taken = {}
-    folder = path if path.is_dir() else path.parent
-    for name in KINDS:
-        for place in (folder / "reference", folder):
-            file = place / f"{name}.csv"
-            if file.is_file():
+def _bars_of(indices: list[Bars], codes: list[str], taken: "_Taken") -> Iterator[Bars | None]:
+    """The indices, which were fetched first to learn the sessions, then each stock; None for a failed one."""
+    yield from indices
+    for code in codes:
+        if not is_index(code):
+            yield taken.fetch(code)
+
+
+class _Taken:
+    """What an import has taken in so far."""
+
+    def __init__(self, workspace: Workspace, store: BarStore, source: BarSource) -> None:
+        self.workspace, self.store, self.source = workspace, store, source
+        self.report = QualityReport.read(workspace)
+        self.entries: dict[str, dict[str, Any]] = {}
+        self.failures: dict[str, str] = {}
+        self.facts: dict[str, int] = {}
+        self.bar_count = 0
+        self.set_aside_count = 0
+        self.mine = QualityReport()
+
+    def take_facts(self, path: Path) -> None:
+        """The CSVs of dated facts in `reference/` or beside the bars; a bad one is listed and left out."""
+        reference = ReferenceStore(self.workspace)
+        folder = path if path.is_dir() else path.parent
+        for name in KINDS:
+            file = next(
+                (f for d in (folder / "reference", folder) if (f := d / f"{name}.csv").is_file()), None
+            )
+            if file is None:
+                continue
+            try:
                 facts = read_facts(file, name)
-                reference.write(name, facts.columns)
-                taken[name] = len(facts)
-                break
-    return taken
+                reference.merge(name, facts, set(facts["code"].tolist()))
+                self.facts[name] = len(facts)
+            except FinancialModelError as error:
+                self.failures[file.name] = str(error)
+
+    def fetch(self, code: str) -> Bars | None:
+        try:
+            return self.source.fetch_bars(code)
+        except FinancialModelError as error:
+            self.failures[code] = str(error)
+            return None
+
+    def keep(self, judged: Judged) -> None:
+        """Put one code's judged bars into the store."""
+        code = judged.bars.code
+        self.report.add(judged)
+        self.mine.add(judged)
+        if len(judged.set_aside):
+            self.store.set_aside(judged.set_aside)
+            self.set_aside_count += len(judged.set_aside)
+        if not len(judged.bars):
+            first = judged.findings[0] if judged.findings else None
+            told = f"{first.date}: {first.finding} ({first.detail})" if first else "it has no rows"
+            self.failures[code] = (
+                f"no row of {code} can be used; {told}. Correct the source and import again."
+            )
+            return
+        bars = judged.bars
+        if code in self.store:
+            bars = self.store.read(code).followed_by(bars)
+        self.store.write(bars)
+        self.entries[code] = describe(bars, self.source.name)
+        self.bar_count += len(judged.bars)
+
+    def save(self) -> None:
+        """The report and metadata.json, after the bars they speak of."""
+        self.report.write(self.workspace)
+        self.store.update_metadata(
+            simulated=self.source.is_simulated, codes=self.entries, failures=self.failures
+        )
+
+    def result(self, progress: Progress) -> dict[str, Any]:
+        skipped = getattr(self.source, "skipped", {})
+        failures = dict(sorted((self.failures | skipped).items()))
+        if not self.entries:
+            raise NothingUsable("codes", failures)
+        units: dict[str, int] = {}
+        for unit in getattr(self.source, "volume_units", {}).values():
+            units[unit] = units.get(unit, 0) + 1
+        if units and set(units) != {"shares"}:
+            told = ", ".join(f"{count} in {unit}" for unit, count in sorted(units.items()))
+            progress.warn(f"Volumes were read as: {told}.", key="import.volume_units", units=units)
+        for name, reason in list(failures.items())[:20]:
+            progress.warn(f"{name} was left out: {reason}", key="import.left_out", name=name)
+        if self.set_aside_count:
+            progress.warn(
+                f"{self.set_aside_count} rows cannot be right and were set aside in "
+                "full_stock_data/set_aside; quality.csv says why.",
+                key="import.set_aside",
+                count=self.set_aside_count,
+            )
+        return {
+            "source": self.source.name,
+            "stocks": sum(not is_index(code) for code in self.entries),
+            "indices": sum(is_index(code) for code in self.entries),
+            "bars": self.bar_count,
+            "first": min(entry["first"] for entry in self.entries.values()),
+            "last": max(entry["last"] for entry in self.entries.values()),
+            "facts": self.facts,
+            "volume_units": units,
+            "quality": self.mine.counts(),
+            "set_aside": self.set_aside_count,
+            "failures": failures,
+        }
