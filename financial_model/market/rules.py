@@ -22,11 +22,9 @@ LIMIT_RATES = {
     "star": ((date(2019, 7, 22), 200),),
     "beijing": ((date(2021, 11, 15), 300),),
 }
-# Shares under special treatment; where nothing stands, the board's own rate holds.
-ST_LIMIT_RATES = {
-    "main": ((date(1998, 4, 22), 50), (date(2026, 7, 6), 100)),
-    "chinext": ((date(2009, 10, 30), 100), (date(2020, 8, 24), 200)),
-}
+# Shares under special treatment; where nothing stands, the board's own rate holds (ChiNext knew no ST
+# before its own limit rose, and has had none of its own since).
+ST_LIMIT_RATES = {"main": ((date(1998, 4, 22), 50), (date(2026, 7, 6), 100))}
 # board -> (first listing day, sessions after listing without a limit).
 FREE_SESSIONS = {
     "main": ((date(1990, 12, 19), 1), (date(2023, 4, 10), 5)),
