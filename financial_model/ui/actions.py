@@ -71,6 +71,20 @@ def optional(text: str | None) -> str | None:
     return (text or "").strip() or None
 
 
+def optional_count(name: str, value: Any) -> int | None:
+    """A count that may be left empty; BadSetting when it is not a whole number.
+
+    >>> optional_count("max_stocks", " 1,000 "), optional_count("max_stocks", "")
+    (1000, None)
+    """
+    text = str(value if value is not None else "").replace(",", "").replace("，", "").strip()
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise BadSetting(name, str(value)[:40], "a number from 1 to 100000")
+    return int(text)
+
+
 def attempt(language: str, act: Callable[[], object]) -> str:
     """Do it; what a person has to mend comes back as a message in place, else nothing."""
     try:

@@ -64,8 +64,9 @@ class View:
         return [job for job in self.jobs if job.state == "queued"]
 
     def latest(self, *commands: str, where: Callable[[Job], bool] = lambda job: True) -> Job | None:
-        """The job to show for these commands: running, else waiting, else the newest."""
+        """The job to show for these commands: running, else waiting, else the newest that was ever started."""
         mine = [job for job in self.jobs if job.command in commands and where(job)]
+        mine = [job for job in mine if job.is_active or job.started_at is not None]
         for group in ([job for job in mine if job.is_running], [job for job in mine if job.is_active], mine):
             if group:
                 return group[-1]
@@ -91,6 +92,8 @@ class Page:
     _followed: list[Any] = field(default_factory=list)
     _texts: list[tuple[Any, Callable[[Translate], dict[str, Any]]]] = field(default_factory=list)
     _live: list[tuple[list[Any], Callable[..., Sequence[Any]], list[Any]]] = field(default_factory=list)
+    _derived: list[tuple[list[Any], Callable[..., Sequence[Any]], list[Any]]] = field(default_factory=list)
+    _loaded: list[tuple[list[Any], Callable[[View], Sequence[Any]]]] = field(default_factory=list)
     _complaints: dict[int, str] = field(default_factory=dict)
     _market: MarketReader = field(init=False)
 
@@ -136,6 +139,16 @@ class Page:
     ) -> None:
         """Have `render(view, *inputs)` fill `outputs` once a second, where something changed."""
         self._live.append((list(outputs), render, list(inputs)))
+
+    def derive(
+        self, outputs: Sequence[Any], render: Callable[..., Sequence[Any]], inputs: Sequence[Any]
+    ) -> None:
+        """Have `render(t, *inputs)` fill `outputs` whenever an input or the language changes."""
+        self._derived.append((list(outputs), render, list(inputs)))
+
+    def on_load(self, outputs: Sequence[Any], fill: Callable[[View], Sequence[Any]]) -> None:
+        """Have `fill(view)` set `outputs` once, when a browser opens the page."""
+        self._loaded.append((list(outputs), fill))
 
     def view(self, language: str) -> View:
         return View(Translate(language), self.jobs.all(), self._market.read(), self.workspace, self.gpu())
@@ -220,7 +233,7 @@ class Page:
             "show_progress": "hidden",
             "api_visibility": "private",
             "concurrency_limit": 16,
-            "concurrency_id": "tick",
+            "concurrency_id": "page",
         }
         texts = [component for component, _ in self._texts]
 
@@ -239,6 +252,19 @@ class Page:
         loaded = demo.load(first, [self.language], [self.language, *texts], js=remembered, **options)
         loaded = loaded.then(None, [self.language], None, js="(l) => window.Hermes.setLanguage(l)", **options)
         follow(loaded)
+        for outputs, fill in self._loaded:
+            loaded.then(
+                lambda language, fill=fill: fill(self.view(language)), [self.language], outputs, **options
+            )
+        for outputs, render, inputs in self._derived:
+            gr.on(
+                [*(component.change for component in inputs), self.language.change],
+                lambda language, *values, render=render: list(render(Translate(language), *values)),
+                [self.language, *inputs],
+                outputs,
+                trigger_mode="always_last",
+                **options,
+            )
         changed = self.language.input(retell, [self.language], texts, **options)
         self.language.input(None, [self.language], None, js="(l) => window.Hermes.setLanguage(l)", **options)
         follow(changed)

@@ -86,7 +86,10 @@ class Trail:
     progress: Event = field(default_factory=dict)
     step: Event = field(default_factory=dict)
     epochs: list[Event] = field(default_factory=list)
-    losses: list[tuple[float, float]] = field(default_factory=list)
+    losses: list[tuple[float, float, float]] = field(default_factory=list)
+    """(epochs done, loss, samples a second) of steps."""
+    parts: list[tuple[float, dict[str, float]]] = field(default_factory=list)
+    """(epochs done, parts of the loss) of steps."""
     history: list[Event] = field(default_factory=list)
     checkpoints: list[Event] = field(default_factory=list)
     notes: list[Event] = field(default_factory=list)
@@ -107,7 +110,15 @@ class Trail:
             self.step = event
             steps = max(_number(event.get("step_count")), 1.0)
             at = _number(event.get("epoch")) - 1 + _number(event.get("step")) / steps
-            self._keep(self.losses, (round(at, 4), _number(event.get("loss"))))
+            at += (
+                (_number(event.get("member")) - 1) * _number(event.get("epoch_count"))
+                if event.get("member")
+                else 0
+            )
+            speed = _number(event.get("samples_per_s"))
+            self._keep(self.losses, (round(at, 4), _number(event.get("loss")), speed))
+            if isinstance(event.get("parts"), dict):
+                self._keep(self.parts, (round(at, 4), {k: _number(v) for k, v in event["parts"].items()}))
         elif kind == "epoch":
             self.epochs.append(event)
         elif kind == "checkpoint":
@@ -178,7 +189,12 @@ class Job:
         if self.command == "train" and step:
             per_epoch = max(_number(step.get("step_count")), 1.0)
             done = _number(step.get("epoch")) - 1 + _number(step.get("step")) / per_epoch
-            return min(done / max(_number(step.get("epoch_count")), 1.0), 1.0)
+            epochs = max(_number(step.get("epoch_count")), 1.0)
+            member, members = (
+                max(_number(step.get("member")), 1.0),
+                max(_number(step.get("member_count")), 1.0),
+            )
+            return min((member - 1 + done / epochs) / members, 1.0)
         total = _number(self.trail.progress.get("total"))
         return min(_number(self.trail.progress.get("done")) / total, 1.0) if total > 0 else None
 

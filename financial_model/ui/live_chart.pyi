@@ -18,7 +18,6 @@ TEMPLATE = """<section class="card chart">
 <button type="button" data-save="csv" hidden>CSV</button></span></header>
 <div class="body"><div class="plot"></div><p class="empty"></p></div><p class="note"></p></section>"""
 
-
 class LiveChart(gr.HTML):
     """A card with title, chart, PNG and CSV; its value comes from `card` or `empty_card`.
 

@@ -1,11 +1,15 @@
-"""To be filled."""
+"""Basic Training: a Transformer or an LSTM on prices alone, of one stock, a few, or all."""
 
 import gradio as gr
 
 from ..frame import Page
+from .training_form import results_column, settings_column
 
 
 def build(page: Page) -> None:
-    options = {"alignment": "right"} if "basic" in ("runs", "system") else {}
-    with page.make(gr.Tab, "tab.basic", id="basic", elem_id="tab-basic", **options):
-        gr.Markdown("")
+    with (
+        page.make(gr.Tab, "tab.basic", id="basic", elem_id="tab-basic"),
+        gr.Row(elem_classes="workbench"),
+    ):
+        form = settings_column(page, "basic", is_conditional=False)
+        results_column(page, form)

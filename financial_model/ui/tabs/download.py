@@ -50,7 +50,7 @@ def first_start_doors(page: Page) -> None:
             f'<div class="question"><h2>{escape(t("first.title"))}</h2><p>{escape(t("first.subtitle"))}</p></div>'
         )
     )
-    told = gr.HTML("", apply_default_css=False)
+    noticed, told = gr.HTML("", apply_default_css=False), gr.HTML("", apply_default_css=False)
     with gr.Row(elem_classes="doors"):
         with gr.Column(elem_classes=["card", "door"], elem_id="door-download") as download_door:
             door_head = gr.HTML(_door_head(page.t, "download", ""), apply_default_css=False)
@@ -133,7 +133,6 @@ def first_start_doors(page: Page) -> None:
             _machine_card(t, checks),
         ]
 
-    noticed = gr.HTML("", apply_default_css=False)
     page.live(
         [noticed, door_head, practice_head, download_door, practice_door, download, practice, machine], look
     )
@@ -216,7 +215,7 @@ def settings_column(page: Page) -> tuple[list[Any], Any, list[Any]]:
             retry = page.make(gr.Checkbox, "download.retry", value=False)
         with gr.Column(visible=False) as import_form:
             path = page.make(gr.Textbox, "download.path")
-            max_stocks = page.make(gr.Number, "download.max_stocks", value=None, precision=0)
+            max_stocks = page.make(gr.Textbox, "download.max_stocks", value="", max_lines=1)
         with gr.Column(visible=False) as simulate_form:
             with gr.Row():
                 count = page.make(
@@ -290,26 +289,33 @@ def settings_column(page: Page) -> tuple[list[Any], Any, list[Any]]:
         api_visibility="private",
     )
 
-    def look(view: View, way: str, *values: Any) -> list[Any]:
+    def tell_command(t: Translate, way: str, *values: Any) -> list[str]:
+        """The line of the shell, or what has to be mended before there is one."""
+        try:
+            line = widgets.command_box(t, command_line(way, settings_of(way, values)))
+        except FinancialModelError as error:
+            if way == "import" and not values[6]:
+                return [""]
+            return [actions.error_message(t.language, error)]
+        return [f'<p class="help">{escape(t("word.command"))}</p>{line}']
+
+    page.derive([command], tell_command, [source, *fields])
+
+    def look(view: View, way: str) -> list[Any]:
         t = view.t
         job = view.latest(*COMMANDS)
         is_busy = job is not None and job.is_active
         running = job.command if job is not None and job.is_running else None
-        try:
-            line = widgets.command_box(t, command_line(way, settings_of(way, values)))
-        except FinancialModelError:
-            line = ""
         stop_text = t("download.stop.download") if running == "download" else t("download.stop")
         return [
             gr.update(visible=not is_busy, value=t(f"download.go.{way}")),
             gr.update(visible=is_busy, value=stop_text),
             f'<p class="help">{escape(t("download.hint.running" if is_busy else "download.hint"))}</p>',
-            f'<p class="help">{escape(t("word.command"))}</p>{line}' if line else "",
             gr.update(visible=not is_busy and not view.market.is_empty),
             *[gr.update(interactive=not is_busy)] * (len(fields) + 1),
         ]
 
-    return [go, stop, hint, command, rebuild, source, *fields], look, [source, *fields]
+    return [go, stop, hint, rebuild, source, *fields], look, [source]
 
 
 # ---------------------------------------------------------------------- results

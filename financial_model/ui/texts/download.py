@@ -81,6 +81,7 @@ TEXTS = {
         "on this machine: CSVs, or a folder with vipdoc",
     ),
     "download.max_stocks": ("最多股票数（可选）", "Max stocks (optional)"),
+    "download.max_stocks.placeholder": ("全部", "all"),
     "download.max_stocks.help": ("按代码顺序取前若干只", "the first ones by code"),
     "download.sessions": ("交易日数", "Sessions"),
     "download.sessions.help": ("300–20,000", "300 to 20,000"),

@@ -1,0 +1,551 @@
+"""What both training tabs share: the column of settings, the live results, start and stop."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, get_args
+
+import gradio as gr
+
+from ...base.config import INDUSTRIES, LossName, ModelSettings, TrainSettings
+from ...base.errors import DamagedFile, FinancialModelError
+from ...base.workspace import Workspace, check_name, read_json, write_json
+from .. import actions, widgets
+from ..frame import Page, View, tab_of
+from ..jobs import Job, command_line
+from ..live_chart import LiveChart
+from ..training_charts import industry_chart, loss_chart, parts_chart, rank_ic_chart
+from ..translations import Translate, figure
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {
+        "max_stocks": "100",
+        "context": 30,
+        "hidden": 64,
+        "layers": 2,
+        "heads": 4,
+        "epochs": 5,
+        "batch_size": 256,
+    },
+    "recommended": {
+        "max_stocks": "",
+        "context": ModelSettings().context_length,
+        "hidden": ModelSettings().hidden_size,
+        "layers": ModelSettings().layers,
+        "heads": ModelSettings().heads,
+        "epochs": TrainSettings().epochs,
+        "batch_size": TrainSettings().batch_size,
+    },
+    "large": {
+        "max_stocks": "",
+        "context": 120,
+        "hidden": 512,
+        "layers": 6,
+        "heads": 8,
+        "epochs": 60,
+        "batch_size": 256,
+    },
+}
+# The fields of the form in the order in which handlers are handed them.
+FIELDS = (
+    "kind", "mode", "industry", "max_stocks", "codes", "context", "prediction", "train_end", "valid_end", "loss",
+    "epochs", "batch_size", "learning_rate", "save_interval", "hidden", "layers", "heads", "dropout",
+    "industry_embedding", "style_embedding", "regime_embedding", "mixed_precision", "compile", "patience", "seed",
+    "ensemble", "name", "output",
+)  # fmt: skip
+SAVED_DIR = "settings"
+
+
+def settings_of(values: Sequence[Any]) -> TrainSettings:
+    """The settings that the form's values mean; BadSetting names the field that does not fit."""
+    form = dict(zip(FIELDS, values, strict=True))
+    model = ModelSettings.from_json(
+        {
+            "model": form["kind"],
+            "context_length": form["context"],
+            "prediction_length": form["prediction"],
+            "hidden_size": form["hidden"],
+            "layers": form["layers"],
+            # An LSTM has no heads: any number would do, one always fits.
+            "heads": 1 if form["kind"] == "lstm" else form["heads"],
+            "dropout": form["dropout"],
+            "industry_embedding": form["industry_embedding"],
+            "style_embedding": form["style_embedding"],
+            "regime_embedding": form["regime_embedding"],
+        }
+    )
+    is_industry = form["mode"] == "industry"
+    return TrainSettings.from_json(
+        {
+            "name": check_name(form["name"] or ""),
+            "output": form["output"] or "",
+            "model": model,
+            "mode": form["mode"],
+            "industry": form["industry"] if is_industry else None,
+            "codes": actions.words_of(form["codes"]),
+            "max_stocks": actions.optional_count("max_stocks", form["max_stocks"]),
+            "loss": form["loss"],
+            "epochs": form["epochs"],
+            "batch_size": form["batch_size"],
+            "learning_rate": form["learning_rate"],
+            "save_interval": form["save_interval"],
+            "patience": form["patience"],
+            "train_end": actions.optional(form["train_end"]),
+            "valid_end": actions.optional(form["valid_end"]),
+            "seed": form["seed"],
+            "ensemble": form["ensemble"],
+            "mixed_precision": form["mixed_precision"],
+            "compile": form["compile"],
+        }
+    )
+
+
+def values_of(settings: TrainSettings) -> dict[str, Any]:
+    """The form's values that mean these settings."""
+    model = settings.model
+    return {
+        "kind": model.model,
+        "mode": settings.mode,
+        "industry": settings.industry or "finance",
+        "max_stocks": str(settings.max_stocks or ""),
+        "codes": ", ".join(settings.codes),
+        "context": model.context_length,
+        "prediction": model.prediction_length,
+        "train_end": settings.train_end.isoformat() if settings.train_end else "",
+        "valid_end": settings.valid_end.isoformat() if settings.valid_end else "",
+        "loss": settings.loss,
+        "epochs": settings.epochs,
+        "batch_size": settings.batch_size,
+        "learning_rate": settings.learning_rate,
+        "save_interval": settings.save_interval,
+        "hidden": model.hidden_size,
+        "layers": model.layers,
+        "heads": model.heads,
+        "dropout": model.dropout,
+        "industry_embedding": model.industry_embedding,
+        "style_embedding": model.style_embedding,
+        "regime_embedding": model.regime_embedding,
+        "mixed_precision": settings.mixed_precision,
+        "compile": settings.compile,
+        "patience": settings.patience,
+        "seed": settings.seed,
+        "ensemble": settings.ensemble,
+        "name": settings.name,
+        "output": settings.output,
+    }
+
+
+def divisors(hidden: Any) -> list[int]:
+    """How many heads a hidden size can be split into."""
+    size = int(hidden) if isinstance(hidden, (int, float)) and hidden >= 1 else ModelSettings().hidden_size
+    return [count for count in range(1, 65) if size % count == 0]
+
+
+@dataclass
+class Form:
+    """The column of one training tab."""
+
+    tab: str
+    is_conditional: bool
+    widgets: dict[str, Any]
+    start: Any
+    stop: Any
+    hint: Any
+    told: Any
+    command: Any
+
+    @property
+    def fields(self) -> list[Any]:
+        return [self.widgets[name] for name in FIELDS]
+
+    def is_mine(self, job: Job) -> bool:
+        return job.command == "train" and tab_of(job) == self.tab
+
+
+def settings_column(page: Page, tab: str, is_conditional: bool) -> Form:
+    """Preset, mode, two open groups, closed groups, the button, one line on what it does."""
+    defaults = TrainSettings(
+        name=tab, model=ModelSettings(model="conditional" if is_conditional else "transformer")
+    )
+    start_values = values_of(defaults)
+    made: dict[str, Any] = {}
+
+    def number(name: str, key: str | None = None, precision: int | None = 0, **options: Any) -> None:
+        made[name] = page.make(
+            gr.Number,
+            f"train.{key or name}",
+            value=start_values[name],
+            precision=precision,
+            min_width=100,
+            **options,
+        )
+
+    def text(name: str) -> None:
+        made[name] = page.make(
+            gr.Textbox, f"train.{name}", value=start_values[name], min_width=100, max_lines=1
+        )
+
+    with gr.Column(scale=0, min_width=304, elem_classes=["settings", "card"]):
+        preset = page.make(
+            gr.Radio,
+            "train.preset",
+            values=tuple(PRESETS),
+            value="recommended",
+            elem_classes="seg",
+            elem_id=f"{tab}-preset",
+        )
+        if is_conditional:
+            made["kind"] = gr.State("conditional")
+            made["mode"] = page.make(
+                gr.Radio, "train.mode", values=("unified", "industry"), value="unified", elem_classes="seg"
+            )
+            made["industry"] = page.make(
+                gr.Dropdown,
+                "train.industry",
+                choices="industry",
+                values=INDUSTRIES,
+                value="finance",
+                visible=False,
+            )
+        else:
+            made["kind"] = page.make(
+                gr.Radio,
+                "train.kind",
+                values=("transformer", "lstm"),
+                value="transformer",
+                elem_classes="seg",
+            )
+            made["mode"], made["industry"] = gr.State("unified"), gr.State(None)
+        with page.make(gr.Accordion, "train.group.data", open=True, elem_classes="fold"):
+            with gr.Row():
+                text("max_stocks")
+                number("context")
+            with gr.Row():
+                text("train_end")
+                text("valid_end")
+            if is_conditional:
+                made["codes"] = gr.State("")
+            else:
+                text("codes")
+        with page.make(gr.Accordion, "train.group.training", open=True, elem_classes="fold"):
+            made["loss"] = page.make(
+                gr.Dropdown,
+                "train.loss",
+                values=get_args(LossName),
+                value=start_values["loss"],
+                filterable=False,
+            )
+            with gr.Row():
+                number("epochs")
+                number("batch_size")
+            with gr.Row():
+                number("learning_rate", precision=None)
+                number("save_interval")
+        with gr.Accordion("", open=False, elem_classes="fold") as architecture:
+            with gr.Row():
+                number("hidden")
+                number("layers")
+            with gr.Row():
+                made["heads"] = page.make(
+                    gr.Dropdown,
+                    "train.heads",
+                    choices=None,
+                    value=start_values["heads"],
+                    min_width=100,
+                    filterable=False,
+                    values=divisors(start_values["hidden"]),
+                )
+                number("dropout", precision=None)
+            with gr.Row():
+                number("prediction")
+        with (
+            gr.Accordion("", open=False, elem_classes="fold", visible=is_conditional) as conditions,
+            gr.Row(),
+        ):
+            for name in ("industry", "style", "regime"):
+                number(f"{name}_embedding", f"embedding.{name}")
+        with gr.Accordion("", open=False, elem_classes="fold") as speed:
+            made["mixed_precision"] = page.make(gr.Checkbox, "train.mixed_precision", value=False)
+            made["compile"] = page.make(gr.Checkbox, "train.compile", value=False)
+            with gr.Row():
+                number("patience")
+                number("seed")
+                number("ensemble")
+        with gr.Accordion("", open=False, elem_classes="fold") as naming:
+            with gr.Row():
+                text("name")
+                text("output")
+            saved = page.make(
+                gr.Dropdown,
+                "train.saved",
+                values=list_saved(page.workspace),
+                value=None,
+                allow_custom_value=True,
+            )
+            save = page.make(gr.Button, "train.save", size="sm")
+        with gr.Column(elem_classes="primary-row"):
+            start = page.make(gr.Button, "train.start", variant="primary", elem_id=f"{tab}-start")
+            stop = page.make(
+                gr.Button, "train.stop", elem_classes="stop-button", visible=False, elem_id=f"{tab}-stop"
+            )
+        told = gr.HTML("", apply_default_css=False, elem_id=f"{tab}-told")
+        hint = gr.HTML("", apply_default_css=False)
+    command = gr.HTML("", apply_default_css=False, render=False)
+    form = Form(tab, is_conditional, made, start, stop, hint, told, command)
+    _connect(page, form, preset, (architecture, conditions, speed, naming), saved, save)
+    return form
+
+
+def _connect(page: Page, form: Form, preset: Any, folds: Sequence[Any], saved: Any, save: Any) -> None:
+    made = form.widgets
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    preset_fields = list(PRESETS["quick"])
+
+    def apply_preset(name: str) -> list[Any]:
+        chosen = PRESETS.get(name, PRESETS["recommended"])
+        updates: list[Any] = [chosen[field] for field in preset_fields]
+        # Heads after hidden: the choices must fit before the value does.
+        updates[preset_fields.index("heads")] = gr.update(
+            choices=divisors(chosen["hidden"]), value=chosen["heads"]
+        )
+        return updates
+
+    preset.input(apply_preset, [preset], [made[field] for field in preset_fields], **quiet)
+
+    def fit_heads(hidden: Any, heads: Any) -> Any:
+        fitting = divisors(hidden)
+        wanted = int(heads) if isinstance(heads, (int, float)) else 1
+        return gr.update(choices=fitting, value=max(count for count in fitting if count <= max(wanted, 1)))
+
+    made["hidden"].input(fit_heads, [made["hidden"], made["heads"]], [made["heads"]], **quiet)
+    if form.is_conditional:
+        made["mode"].change(
+            lambda mode: gr.update(visible=mode == "industry"), [made["mode"]], [made["industry"]], **quiet
+        )
+    else:
+        made["kind"].change(
+            lambda kind: gr.update(interactive=kind != "lstm"), [made["kind"]], [made["heads"]], **quiet
+        )
+
+    summarised = (
+        "kind",
+        "hidden",
+        "layers",
+        "heads",
+        "industry_embedding",
+        "style_embedding",
+        "regime_embedding",
+    )
+    summarised += ("mixed_precision", "compile", "name")
+
+    def summarise(t: Translate, *values: Any) -> list[Any]:
+        """A closed group says what is in it."""
+        v = dict(zip(summarised, values, strict=True))
+        kind = "train.group.architecture.lstm" if v["kind"] == "lstm" else "train.group.architecture"
+
+        def on(flag: Any) -> str:
+            return t("word.on" if flag else "word.off")
+
+        labels = (
+            t(kind, hidden=v["hidden"], layers=v["layers"], heads=v["heads"]),
+            t(
+                "train.group.conditions",
+                industry=v["industry_embedding"],
+                style=v["style_embedding"],
+                regime=v["regime_embedding"],
+            ),
+            t("train.group.speed", precision=on(v["mixed_precision"]), compile=on(v["compile"])),
+            t("train.group.name", name=v["name"]),
+        )
+        return [gr.update(label=text) for text in labels]
+
+    page.derive(folds, summarise, [made[name] for name in summarised])
+
+    def tell_command(t: Translate, *values: Any) -> list[str]:
+        try:
+            line = command_line("train", settings_of(values))
+        except FinancialModelError as error:
+            return [actions.error_message(t.language, error)]
+        return [f'<section class="card">{widgets.command_box(t, line)}</section>']
+
+    page.derive([form.command], tell_command, form.fields)
+
+    def begin(language: str, *values: Any) -> str:
+        def act() -> None:
+            settings = settings_of(values)
+            page.workspace.inside(settings.output)
+            page.jobs.start("train", settings)
+
+        return actions.attempt(language, act)
+
+    def end(language: str) -> str:
+        mine = [job for job in page.jobs.all() if form.is_mine(job) and job.is_active]
+        running = [job for job in mine if job.is_running] or mine
+        return actions.attempt(language, lambda: page.jobs.stop(running[0].id) if running else None)
+
+    page.click(form.start, begin, form.fields, [form.told])
+    page.click(form.stop, end, [], [form.told])
+
+    def save_settings(language: str, *values: Any) -> tuple[str, Any]:
+        told: list[str] = []
+
+        def act() -> None:
+            settings = settings_of(values)
+            path = page.workspace.inside(f"{SAVED_DIR}/{check_name(settings.name)}.json")
+            write_json(path, settings.to_json())
+            told.append(f"{SAVED_DIR}/{path.name}")
+
+        problem = actions.attempt(language, act)
+        done = widgets.message(Translate(language)("train.saved_as", path=told[0])) if told else ""
+        return problem or done, gr.update(choices=list_saved(page.workspace))
+
+    page.click(save, save_settings, form.fields, [form.told, saved])
+
+    def load_settings(language: str, name: str | None) -> list[Any]:
+        nothing = [gr.skip()] * len(FIELDS)
+        if not name:
+            return ["", *nothing]
+        loaded: list[TrainSettings] = []
+
+        def act() -> None:
+            path = page.workspace.inside(f"{SAVED_DIR}/{check_name(name)}.json")
+            if not path.is_file():
+                raise DamagedFile(path, "it is not there", "Save it again.")
+            loaded.append(TrainSettings.from_json(read_json(path)))
+
+        problem = actions.attempt(language, act)
+        return [problem, *(fill(form, loaded[0]) if loaded else nothing)]
+
+    saved.input(load_settings, [page.language, saved], [form.told, *form.fields], **quiet)
+
+    def remember(view: View) -> list[Any]:
+        """The settings of the run that goes on, or of the last one, so that a reload finds them."""
+        job = view.latest("train", where=form.is_mine)
+        settings = None
+        if job is not None:
+            with contextlib.suppress(FinancialModelError):
+                settings = TrainSettings.from_json(job.settings)
+        return [gr.skip()] * len(FIELDS) if settings is None else fill(form, settings)
+
+    page.on_load(form.fields, remember)
+
+
+def fill(form: Form, settings: TrainSettings) -> list[Any]:
+    """Updates that put settings into the form, of the kind of model this form is for."""
+    values = values_of(settings)
+    if form.is_conditional != (values["kind"] == "conditional"):
+        values["kind"] = "conditional" if form.is_conditional else "transformer"
+    updates: list[Any] = [values[name] for name in FIELDS]
+    updates[FIELDS.index("heads")] = gr.update(choices=divisors(values["hidden"]), value=values["heads"])
+    return updates
+
+
+def list_saved(workspace: Workspace) -> list[str]:
+    """Names of settings that were saved in this workspace."""
+    try:
+        return sorted(path.stem for path in (workspace.root / SAVED_DIR).glob("*.json"))[:200]
+    except OSError:
+        return []
+
+
+# ---------------------------------------------------------------------- results
+
+
+def results_column(page: Page, form: Form, above: Any = None) -> None:
+    """Headline, four charts, the command; all of it follows the newest training of this tab."""
+    with gr.Column(elem_classes="results"):
+        headline = gr.HTML("", apply_default_css=False, elem_id=f"{form.tab}-headline")
+        if above is not None:
+            above()
+        with gr.Row(elem_classes="pair"):
+            rank_ic, loss = LiveChart(height=235), LiveChart(height=235)
+        with gr.Row(elem_classes="pair"):
+            parts, industries = LiveChart(height=235), LiveChart(height=235)
+        form.command.render()
+
+    def look(view: View) -> list[Any]:
+        t = view.t
+        mine = [job for job in view.jobs if form.is_mine(job)]
+        job = view.latest("train", where=form.is_mine)
+        earlier = [one for one in mine if job is not None and one.id < job.id and one.trail.epochs]
+        previous = earlier[-1] if earlier else None
+        is_busy = job is not None and job.is_active
+        hint = t("train.hint.running" if is_busy else "train.hint")
+        if not view.market.has_panel and not is_busy:
+            hint = t("train.no_panel")
+        told = job if job is not None and (job.trail.epochs or job.trail.losses) else None
+        # Waiting for its first figures, a new run shows the one before it in grey.
+        charts = [
+            rank_ic_chart(told, previous, t),
+            loss_chart(told, t),
+            parts_chart(told, t),
+            industry_chart(told, t),
+        ]
+        inputs = [widget for widget in form.fields if not isinstance(widget, gr.State)]
+        is_lstm = job is not None and is_busy
+        return [
+            _headline(view, job),
+            *charts,
+            gr.update(visible=not is_busy, interactive=view.market.has_panel or is_lstm),
+            gr.update(visible=is_busy),
+            f'<p class="help">{escape(hint)}</p>',
+            *[gr.update(interactive=not is_busy)] * len(inputs),
+        ]
+
+    inputs = [widget for widget in form.fields if not isinstance(widget, gr.State)]
+    page.live([headline, rank_ic, loss, parts, industries, form.start, form.stop, form.hint, *inputs], look)
+
+
+def _headline(view: View, job: Job | None) -> str:
+    t = view.t
+    if job is None:
+        text = t("train.chart.empty") if view.market.has_panel else t("train.no_panel")
+        return f'<section class="card"><p class="help">{escape(text)}</p></section>'
+    notice = widgets.job_message(t, job, view.ahead(job))
+    result = job.result() or {}
+    if job.state == "done" and result.get("checkpoint"):
+        notice = widgets.message(t("train.finished", path=result["checkpoint"]))
+    elif job.state == "stopped" and result.get("checkpoint"):
+        notice = widgets.message(t("train.stopped", path=result["checkpoint"]), "warn")
+    elif job.state == "running" and not job.trail.step:
+        notice = widgets.message(t("train.preparing"))
+    return f'<section class="card">{training_figures(t, job)}{notice}</section>'
+
+
+def training_figures(t: Translate, job: Job) -> str:
+    """Epoch, time left, RankIC with its error, losses and throughput of a run."""
+    step, epochs = job.trail.step, job.trail.epochs
+    share = 1.0 if job.state == "done" else job.share() or 0.0
+    entries: list[Any] = []
+    count = step.get("epoch_count") or job.settings.get("epochs") or 0
+    members = step.get("member_count") or 1
+    behind = t("train.figure.epochs", count=count)
+    if members > 1:
+        behind += " · " + t("train.figure.member", member=step.get("member", 1), count=members)
+    entries.append((t("train.figure.epoch"), str(step.get("epoch", 0)), behind))
+    left = job.left_s() if job.is_running else None
+    used = max(0.0, (job.ended_at or job.trail.last_time) - (job.started_at or job.trail.last_time))
+    entries.append(
+        (
+            t("train.figure.left"),
+            t.duration(left) if left is not None else "—",
+            t("train.figure.used", used=t.duration(used)),
+        )
+    )
+    if epochs:
+        latest = epochs[-1]
+        best = next((e for e in reversed(epochs) if e.get("epoch") == latest.get("best_epoch")), latest)
+        error = best.get("valid_rank_ic_se")
+        small = (
+            t("train.figure.best", se=figure(error), epoch=best.get("epoch"))
+            if error is not None
+            else t("train.figure.best_only", epoch=best.get("epoch"))
+        )
+        entries.append((t("train.figure.rank_ic"), figure(best.get("valid_rank_ic")), small, "accent"))
+        entries.append((t("train.figure.valid_loss"), figure(latest.get("valid_loss"), 3), ""))
+    if step.get("loss") is not None:
+        entries.append((t("train.figure.loss"), figure(step["loss"], 3), ""))
+    if step.get("samples_per_s"):
+        entries.append((t("train.figure.speed"), t.count(step["samples_per_s"]), t("train.figure.per_s")))
+    return widgets.figures(entries) + widgets.progress_bar([(share, "")])
