@@ -51,6 +51,7 @@ ROLLING_NAMES = (
 )
 NAMES = BAR_NAMES + tuple(f"{name}{window}" for window in WINDOWS for name in ROLLING_NAMES)
 TINY = 1e-12
+LOOK_BACK = max(WINDOWS) + 1  # bars before a row that its features read
 
 
 def alpha_features(panel: "Panel", rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -59,24 +60,36 @@ def alpha_features(panel: "Panel", rows: NDArray[np.int64]) -> NDArray[np.float3
     columns = [panel.column(name) for name in ("open", "high", "low", "close", "volume")]
     for first in range(0, len(panel.codes), BLOCK_CODES):
         bounds = panel.offsets[first : first + BLOCK_CODES + 1]
-        lengths = np.diff(bounds)
         begin, end = np.searchsorted(rows, [bounds[0], bounds[-1]])
-        if begin == end or not lengths.max():
+        if begin == end:
             continue
-        code = np.repeat(np.arange(len(lengths)), lengths)
-        place = np.arange(bounds[0], bounds[-1]) - np.repeat(bounds[:-1], lengths)
-        padded = []
-        for column in columns:
-            # (stocks of the block, bars); what a shorter stock does not fill stays NaN behind its last bar.
-            block = np.full((len(lengths), lengths.max()), np.nan)
-            block[code, place] = column[bounds[0] : bounds[-1]]
-            padded.append(block)
-        wanted = rows[begin:end] - bounds[0]
+        code = panel.code_index[rows[begin:end]] - first
+        # Each stock from the bars its first wanted row looks back on to its last wanted row, no further.
+        wanted = rows[begin:end]
+        start, stop = bounds[:-1].copy(), bounds[:-1].copy()
+        has_any, earliest = np.unique(code, return_index=True)
+        latest = np.r_[earliest[1:], len(wanted)] - 1
+        start[has_any] = np.maximum(bounds[has_any], wanted[earliest] - LOOK_BACK)
+        stop[has_any] = wanted[latest] + 1
+        block = _padded(columns, start, stop)
         with np.errstate(invalid="ignore", divide="ignore"):
-            for number, feature in enumerate(_features(*padded)):
-                result[begin:end, number] = feature[code[wanted], place[wanted]]
+            for number, feature in enumerate(_features(*block)):
+                result[begin:end, number] = feature[code, wanted - start[code]]
     result[~np.isfinite(result)] = np.nan
     return result
+
+
+def _padded(columns: list[Floats], start: NDArray[np.int64], stop: NDArray[np.int64]) -> list[Floats]:
+    """Each column as (stocks, bars): rows start[k]:stop[k] from the left, NaN behind a shorter stock."""
+    lengths = stop - start
+    code = np.repeat(np.arange(len(lengths)), lengths)
+    place = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    blocks = []
+    for column in columns:
+        block = np.full((len(lengths), lengths.max()), np.nan)
+        block[code, place] = column[start[code] + place]
+        blocks.append(block)
+    return blocks
 
 
 def _features(open_: Floats, high: Floats, low: Floats, close: Floats, volume: Floats) -> list[Floats]:

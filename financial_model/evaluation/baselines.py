@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..base.progress import Progress
 from ..base.workspace import write_atomically
 from .alpha_features import NAMES, alpha_features
-from .information_coefficient import grouped_mean, session_ic
+from .information_coefficient import grouped_mean, grouped_ranks, session_ic
 from .samples import tradable_return
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ LIGHTGBM: dict[str, Any] = {
 }
 LIGHTGBM_ROUNDS, LIGHTGBM_PATIENCE = 600, 50
 # Part of the cache's key: raise it when what a fit means has changed.
-FIT_VERSION = 1
+FIT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def trailing_return(panel: "Panel", rows: Integers, bars: int) -> Floats:
 
 
 def ridge(task: Task) -> Floats:
-    """Ridge regression of the session-standardised label on session-standardised features."""
+    """Ridge regression of the label's rank in its session on session-standardised features."""
     fit = _cached(task, "ridge", _fit_ridge)
     weights = np.array(json.loads(fit)["weights"])
     return _standardised(task.panel, task.rows) @ weights
@@ -165,10 +165,18 @@ BASELINES: dict[str, Callable[[Task], Floats]] = {
 FITTED = {"ridge", "lightgbm", "lightgbm_conditions"}
 
 
-def standardised_label(panel: "Panel", rows: Integers, holding: int) -> Floats:
-    """The tradable return of each row, z-scored within its session and clipped at 3; NaN unknown."""
+def ranked_label(panel: "Panel", rows: Integers, holding: int) -> Floats:
+    """The rank of each row's tradable return within its session, uniform with mean 0 and deviation 1.
+
+    A linear fit to returns chases their tails and loses a quarter of the RankIC (docs/LOG.md).
+    """
     label = tradable_return(panel, rows, holding)
-    return _z_score(label[:, None], panel.session_index[rows])[:, 0]
+    known = np.isfinite(label)
+    _, group = np.unique(panel.session_index[rows[known]], return_inverse=True)
+    count = np.bincount(group)[group]
+    result = np.full(len(rows), np.nan)
+    result[known] = ((grouped_ranks(label[known], group) + 0.5) / count - 0.5) * np.sqrt(12)
+    return result
 
 
 def _z_score(values: NDArray[Any], session: NDArray[Any]) -> Floats:
@@ -193,12 +201,12 @@ def _standardised(panel: "Panel", rows: Integers) -> Float32:
 
 
 def _learning_rows(task: Task, span: tuple[int, int], most: int) -> tuple[Integers, Floats]:
-    """Rows of a span with a known label, thinned by whole sessions to about `most`, and their labels."""
+    """Rows of a span with a known label, thinned by whole sessions to about `most`; their ranked labels."""
     session = task.panel.session_index
     rows = np.flatnonzero((session >= span[0]) & (session < span[1]))
     every = max(1, -(-len(rows) // most))
     rows = rows[(session[rows] - span[0]) % every == 0]
-    label = standardised_label(task.panel, rows, task.holding)
+    label = ranked_label(task.panel, rows, task.holding)
     known = np.isfinite(label)
     return rows[known], label[known]
 

@@ -85,9 +85,11 @@ def test_features_do_not_see_the_future(makers):
 
 
 def test_some_rows_alone_are_the_rows_of_the_whole(panel, features):
-    some = np.arange(7, len(panel.code_index), 3)
-    got = alpha_features(panel, some)
-    np.testing.assert_array_equal(got[:, 20], features[NAMES[20]][some])
+    late = np.flatnonzero(panel.session_index >= 100)
+    for some in (np.arange(7, len(panel.code_index), 3), late, late[:1]):
+        got = alpha_features(panel, some)
+        for place, name in enumerate(NAMES):
+            np.testing.assert_array_equal(got[:, place], features[name][some], err_msg=name)
     assert len(NAMES) == 12 + 27 * 5 >= 133
 
 

@@ -7,7 +7,7 @@ from financial_model.evaluation.baselines import (
     LearningSpan,
     baseline_scores,
     index_state,
-    standardised_label,
+    ranked_label,
     trailing_return,
 )
 from financial_model.evaluation.information_coefficient import mean_over_sessions, session_ic
@@ -106,13 +106,14 @@ def test_trailing_return_stays_within_the_stock(makers):
     assert np.isnan(got[[0, 1, 3, 4]]).all()
 
 
-def test_labels_are_standardised_within_each_session(market):
+def test_labels_are_ranked_within_each_session(market):
     rows = np.flatnonzero((market.session_index >= 65) & (market.session_index < 100))
-    label = standardised_label(market, rows, 1)
+    label, plain = ranked_label(market, rows, 1), tradable_return(market, rows)
     for session in (65, 80):
         mine = market.session_index[rows] == session
-        assert label[mine].mean() == pytest.approx(0.0, abs=0.05)
-        assert label[mine].std() == pytest.approx(1.0, abs=0.05)
+        assert label[mine].mean() == pytest.approx(0.0, abs=1e-9)
+        assert label[mine].std() == pytest.approx(1.0, abs=0.01)
+        assert np.argsort(label[mine]).tolist() == np.argsort(plain[mine]).tolist()
 
 
 def test_index_state_is_the_market_up_to_its_session(makers):
