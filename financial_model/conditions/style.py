@@ -1,0 +1,250 @@
+"""The styles of each stock as of a date: size, value, volatility, momentum, liquidity.
+
+Each style is one factor per row (float32, NaN where a fact is missing), cut into buckets. By default a
+session is cut at its own cross-sectional quantiles, so that a bucket means the same in a calm year and in a
+wild one; `THRESHOLDS` are the fixed cuts. A missing fact is its own bucket, "unknown".
+
+Factors look back over the stock's own bars (a suspension holds no bar). Sums are running sums from each
+stock's first bar, added one after the other, so that cutting the future off leaves every bit of the past.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..base.config import ConditionSettings
+from ..data.panel import Panel
+from ..data.reference_store import Facts, ReferenceStore
+from .trailing import trailing_deviation, trailing_sum
+
+FloatArray = npt.NDArray[np.floating[Any]]
+Factor = Callable[[Panel, ReferenceStore], FloatArray]
+
+UNKNOWN = "unknown"
+VOLATILITY_BARS, VOLATILITY_LEAST = 60, 40
+MOMENTUM_BARS = 60
+TURNOVER_BARS, TURNOVER_LEAST = 20, 10
+SESSIONS_A_YEAR = 244
+
+
+@dataclass(frozen=True)
+class Style:
+    """A factor and the names of its buckets, lowest factor first."""
+
+    buckets: tuple[str, ...]
+    thresholds: tuple[float, ...]
+    """Fixed cuts between the buckets, in the factor's unit."""
+    factor: Factor
+    threshold_factor: Factor | None = None
+    """What the fixed cuts are applied to, where it is another factor."""
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        return (UNKNOWN, *self.buckets)
+
+    def column(
+        self, panel: Panel, reference: ReferenceStore, settings: ConditionSettings
+    ) -> npt.NDArray[np.int8]:
+        """The bucket of each row, int8 (N,), positions in `vocabulary`."""
+        if settings.buckets == "threshold":
+            factor = (self.threshold_factor or self.factor)(panel, reference)
+            found = np.searchsorted(np.array(self.thresholds), factor, side="right") + 1
+            return np.where(np.isnan(factor), 0, found).astype(np.int8)
+        return quantile_buckets(panel, self.factor(panel, reference), len(self.buckets))
+
+
+def quantile_buckets(panel: Panel, factor: FloatArray, count: int) -> npt.NDArray[np.int8]:
+    """Buckets 1..count by quantile of `factor` (N,) within each session, 0 where it is NaN.
+
+    Equal values share a bucket. A session with fewer known values than buckets ranks nobody.
+    """
+    rows, offsets = panel.session_rows()
+    buckets = np.zeros(len(panel), np.int8)
+    for start, stop in pairwise(offsets):
+        here = rows[start:stop]
+        values = factor[here]
+        known = ~np.isnan(values)
+        values = values[known]
+        if len(values) < count:
+            continue
+        ordered = np.sort(values)
+        edges = ordered[np.arange(1, count) * len(ordered) // count]
+        buckets[here[known]] = np.searchsorted(edges, values, side="right") + 1
+    return buckets
+
+
+def session_ranks(panel: Panel, factor: FloatArray) -> npt.NDArray[np.float32]:
+    """Rank of each known value within its session, in (0, 1); NaN where unknown. Equal values share one."""
+    rows, offsets = panel.session_rows()
+    ranks = np.full(len(panel), np.nan, np.float32)
+    for start, stop in pairwise(offsets):
+        here = rows[start:stop]
+        values = factor[here]
+        known = ~np.isnan(values)
+        values = values[known]
+        if len(values):
+            ordered = np.sort(values)
+            middle = np.searchsorted(ordered, values, side="left") + np.searchsorted(
+                ordered, values, side="right"
+            )
+            ranks[here[known]] = middle / (2 * len(values))
+    return ranks
+
+
+def per_stock(panel: Panel, columns: tuple[str, ...], compute: Callable[..., FloatArray]) -> FloatArray:
+    """`compute` over the bars of each stock, float32 (N,); the arrays it gets hold one stock."""
+    sources = [panel.column(name) for name in columns]
+    out = np.empty(len(panel), np.float32)
+    for start, stop in pairwise(panel.offsets):
+        out[start:stop] = compute(*(source[start:stop] for source in sources))
+    return out
+
+
+def market_cap(panel: Panel, reference: ReferenceStore) -> FloatArray:
+    """Total shares times raw close, CNY."""
+    return (panel.column("total_shares") * panel.column("raw_close")).astype(np.float32)
+
+
+def volatility(panel: Panel, reference: ReferenceStore) -> FloatArray:
+    """Standard deviation of daily log returns over the last 60 bars (at least 40), annualised."""
+
+    def of_stock(close: npt.NDArray[np.float64]) -> FloatArray:
+        deviation = np.full(len(close), np.nan)
+        returns = np.diff(np.log(close))
+        deviation[1:] = trailing_deviation(returns, VOLATILITY_BARS, VOLATILITY_LEAST)
+        return deviation * np.sqrt(SESSIONS_A_YEAR)
+
+    return per_stock(panel, ("close",), of_stock)
+
+
+def momentum(panel: Panel, reference: ReferenceStore) -> FloatArray:
+    """Adjusted return over the last 60 bars, as a fraction."""
+
+    def of_stock(close: npt.NDArray[np.float64]) -> FloatArray:
+        past = np.full(len(close), np.nan)
+        past[MOMENTUM_BARS:] = close[MOMENTUM_BARS:] / close[:-MOMENTUM_BARS] - 1
+        return past
+
+    return per_stock(panel, ("close",), of_stock)
+
+
+def turnover(panel: Panel, reference: ReferenceStore) -> FloatArray:
+    """Mean share of the float traded a session over the last 20 bars (at least 10), by value."""
+
+    def of_stock(amount: FloatArray, raw_close: FloatArray, float_shares: FloatArray) -> FloatArray:
+        traded = amount.astype(np.float64) / (raw_close * float_shares)
+        known = np.isfinite(traded)
+        count = trailing_sum(known.astype(np.float64), TURNOVER_BARS)
+        mean = trailing_sum(np.where(known, traded, 0.0), TURNOVER_BARS) / np.maximum(count, 1)
+        return np.where(count >= TURNOVER_LEAST, mean, np.nan)
+
+    return per_stock(panel, ("amount", "raw_close", "float_shares"), of_stock)
+
+
+def cheapness(panel: Panel, reference: ReferenceStore) -> FloatArray:
+    """Mean of the session ranks of earnings yield (last four quarters) and book-to-price; the one that is
+    known where only one is; NaN without published facts."""
+    earnings, book = published_yields(panel, reference)
+    if np.isnan(earnings).all() and np.isnan(book).all():
+        return earnings
+    ranks = np.stack([session_ranks(panel, earnings), session_ranks(panel, book)])
+    known = ~np.isnan(ranks)
+    count = known.sum(axis=0)
+    total = np.where(known, ranks, 0).sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+
+
+def book_to_price(panel: Panel, reference: ReferenceStore) -> FloatArray:
+    """Published book value per share over price: 1 where the price is the book value."""
+    return published_yields(panel, reference)[1]
+
+
+def published_yields(panel: Panel, reference: ReferenceStore) -> tuple[FloatArray, FloatArray]:
+    """(earnings of four quarters / price, book value / price), float32 (N,), of what was announced by then.
+
+    Per-share figures speak of the shares there were when they were announced; they are brought to today's
+    by the change of total shares where both are known.
+    """
+    facts = reference.read("fundamentals")
+    earnings = np.full(len(panel), np.nan, np.float32)
+    book = np.full(len(panel), np.nan, np.float32)
+    raw_close, total_shares = panel.column("raw_close"), panel.column("total_shares")
+    for k, code in enumerate(panel.codes):
+        of_code = facts.of(code) if len(facts) else facts
+        if not len(of_code):
+            continue
+        rows = slice(int(panel.offsets[k]), int(panel.offsets[k + 1]))
+        days = panel.sessions[panel.session_index[rows]]
+        announced = of_code["known_from"]
+        found = np.searchsorted(announced, days, side="right") - 1
+        has = found >= 0
+        if not has.any():
+            continue
+        shares = total_shares[rows]
+        # The first bar on or after the announcement tells the shares of that day; never a later one.
+        at = np.minimum(np.searchsorted(days, announced), len(days) - 1)
+        growth = shares / shares[at][found]
+        scale = np.where(np.isfinite(growth), growth, 1.0) * raw_close[rows]
+        earnings[rows] = np.where(has, trailing_earnings(of_code)[found] / scale, np.nan)
+        book[rows] = np.where(has, latest_book(of_code)[found] / scale, np.nan)
+    return earnings, book
+
+
+def latest_book(facts: Facts) -> npt.NDArray[np.float64]:
+    """Book value per share of the latest period known at each announcement; NaN unknown."""
+    values, period = facts["book_value_per_share_cny"], facts["period"]
+    best = np.full(len(facts), np.nan)
+    last, newest = np.nan, np.datetime64("0001-01-01", "D")
+    for k in range(len(facts)):
+        if not np.isnan(values[k]) and (np.isnat(period[k]) or period[k] >= newest):
+            last, newest = values[k], period[k] if not np.isnat(period[k]) else newest
+        best[k] = last
+    return best
+
+
+def trailing_earnings(facts: Facts) -> npt.NDArray[np.float64]:
+    """Earnings per share of four quarters known at each announcement (CNY); NaN unknown.
+
+    Reports state the year so far: the last four quarters are this year so far, plus last year, minus last
+    year up to the same quarter. Where a part is missing, the latest full year stands.
+    """
+    year_so_far: dict[tuple[int, int], float] = {}
+    best = np.full(len(facts), np.nan)
+    newest: tuple[int, int] | None = None
+    for k, (value, period) in enumerate(zip(facts["eps_cny"], facts["period"], strict=True)):
+        if not np.isnan(value) and not np.isnat(period):
+            day = period.astype(object)
+            key = (day.year, (day.month + 2) // 3)
+            year_so_far[key] = float(value)
+            newest = max(newest, key) if newest else key
+        if newest is None:
+            continue
+        year, quarter = newest
+        if quarter == 4:
+            best[k] = year_so_far[newest]
+            continue
+        parts = [year_so_far.get(part) for part in ((year - 1, 4), (year - 1, quarter))]
+        if parts[0] is not None and parts[1] is not None:
+            best[k] = year_so_far[newest] + parts[0] - parts[1]
+        else:
+            full = [key for key in year_so_far if key[1] == 4]
+            best[k] = year_so_far[max(full)] if full else np.nan
+    return best
+
+
+STYLES = {
+    "style_size": Style(("micro", "small", "mid", "large", "mega"), (3e9, 10e9, 50e9, 200e9), market_cap),
+    "style_value": Style(
+        ("growth", "balanced", "value", "deep_value"), (0.25, 0.5, 1.0), cheapness, book_to_price
+    ),
+    "style_volatility": Style(("low", "medium", "high"), (0.25, 0.45), volatility),
+    # A-share losers of the last months tend to come back: the lowest bucket is named after that.
+    "style_momentum": Style(
+        ("reversal", "negative", "neutral", "positive", "strong"), (-0.20, -0.05, 0.05, 0.20), momentum
+    ),
+    "style_liquidity": Style(("low", "medium", "high"), (0.01, 0.03), turnover),
+}

@@ -1,0 +1,36 @@
+"""Trailing windows whose past does not change when the future is cut off, to the last bit.
+
+Each is a difference of running sums added one after the other from the first value; a prefix of the input
+gives the prefix of the output. (numpy's own sums add in an order that depends on the length.)
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def trailing_sum(values: FloatArray, window: int) -> FloatArray:
+    """Sum of the last `window` values up to each, of all there are at the beginning.
+
+    >>> trailing_sum(np.array([1.0, 2.0, 3.0]), 2).tolist()
+    [1.0, 3.0, 5.0]
+    """
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    first = np.maximum(np.arange(1, len(total)) - window, 0)
+    return total[1:] - total[first]
+
+
+def trailing_mean(values: FloatArray, window: int) -> FloatArray:
+    """Mean of the last `window` values; NaN while there are fewer."""
+    mean = trailing_sum(values, window) / window
+    mean[: window - 1] = np.nan
+    return mean
+
+
+def trailing_deviation(values: FloatArray, window: int, least: int | None = None) -> FloatArray:
+    """Standard deviation (n - 1) of the last `window` values; NaN where there are fewer than `least`."""
+    count = np.minimum(np.arange(1, len(values) + 1), window)
+    first, second = trailing_sum(values, window), trailing_sum(values**2, window)
+    variance = np.maximum(second - first**2 / count, 0.0) / np.maximum(count - 1, 1)
+    return np.where(count >= (window if least is None else least), np.sqrt(variance), np.nan)
