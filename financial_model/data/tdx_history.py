@@ -54,7 +54,9 @@ def fetch_history(
         page = ask(len(history) - 1, wire.PAGE_BARS)
         older = _older(page, history)
         if older == 0:
-            if not len(ask(len(history), wire.PAGE_BARS)):
+            beyond = ask(len(history), wire.PAGE_BARS)
+            # The oldest bar again where a session closed between the questions.
+            if not len(beyond) or beyond.same_rows(history.take(slice(0, 1))):
                 break
             raise wire.BadAnswer("an end of the history that was none")
         history = page.take(slice(0, older)).before(history)

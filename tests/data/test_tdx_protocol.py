@@ -265,7 +265,7 @@ def test_every_recorded_vector_decodes_to_what_independent_readers_found(real_da
         if check and vector["id"] != "bars_stub_2003":
             check(vector, body)
             checked += 1
-    assert checked == 15
+    assert checked == 16
 
 
 def check_bars(vector, body):
@@ -312,8 +312,8 @@ def check_finance(vector, body):
 def check_list(vector, body):
     lines = wire.decode_list(body)
     assert len(lines) == vector["n_records"]
-    for line, row in zip(lines, vector["decoded"], strict=False):
-        assert (line.digits, line.name) == (row["code"], row["name"])
+    found = {line.digits: line.name for line in lines}
+    assert {row["code"]: row["name"] for row in vector["decoded"]}.items() <= found.items()
 
 
 def check_count(vector, body):
