@@ -148,15 +148,15 @@ class Trainer:
         """Train to the end, or to the step at which a stop was asked for; returns a job's result."""
         with _deterministic(self.device):
             self._tell_start()
-            while True:
+            while self.place.member < self.settings.ensemble:
                 while not self._is_member_done():
                     if not self._train_epoch():
                         return self._stopped()
                     self._end_epoch(self.validate())
                 self._end_member()
-                if self.place.member == self.settings.ensemble:
-                    return self._end()
-                self._start_member()
+                if self.place.member < self.settings.ensemble:
+                    self._start_member()
+            return self._end()
 
     def _start_member(self) -> None:
         """A fresh network and optimizer; the seed of member k is seed + k."""
