@@ -311,3 +311,10 @@ class NothingToRetry(FinancialModelError):
     def __init__(self, codes: list[str]) -> None:
         what = f"None of {', '.join(codes[:5])} has" if codes else "No stock has"
         super().__init__(f"{what} a failed download to retry.", codes=codes[:20])
+
+
+class NoSuchRun(FinancialModelError):
+    """A training that no file of the workspace tells of."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__(f"There is no run {run[:80]!r} in this workspace. Choose one of the list.", run=run[:80])
