@@ -1,0 +1,171 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from financial_model.base.errors import BadTable, FinancialModelError, NoBarsFound
+from financial_model.data.csv_source import CsvSource, read_bars_csv, table_text
+from financial_model.data.source import Bars
+from tests.data.market_makers import CHINESE, DATE_FORMATS, sessions, walk, write_csv
+
+BARS = walk("SH600000", sessions(30))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "headers", "date_format"),
+    list(itertools.product(["utf-8", "utf-8-sig", "gb18030", "utf-16"], [None, CHINESE], DATE_FORMATS)),
+)
+def test_every_encoding_header_and_date_format_gives_the_same_bars(tmp_path, encoding, headers, date_format):
+    path = write_csv(
+        tmp_path / "SH600000.csv", BARS, encoding=encoding, headers=headers, date_format=date_format
+    )
+    bars, unit = read_bars_csv(path, "SH600000")
+    assert bars == BARS
+    assert unit == "shares"
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_separators_and_line_ends_are_found_out(tmp_path, separator, newline):
+    path = write_csv(tmp_path / "a.csv", BARS, separator=separator, newline=newline)
+    assert read_bars_csv(path, "SH600000")[0] == BARS
+
+
+def test_volumes_in_lots_are_found_by_the_mean_price_and_turned_into_shares(tmp_path):
+    path = write_csv(tmp_path / "a.csv", BARS, lots=True)
+    bars, unit = read_bars_csv(path, "SH600000")
+    assert unit == "lots"
+    assert bars == BARS
+
+
+def test_without_amounts_shares_are_assumed_and_said_so(tmp_path):
+    bars, unit = read_bars_csv(write_csv(tmp_path / "a.csv", BARS, amount=False), "SH600000")
+    assert unit == "assumed shares"
+    np.testing.assert_array_equal(bars.volume, BARS.volume)
+    assert np.isnan(bars.amount).all()
+
+
+def test_a_header_that_names_lots_is_believed_without_amounts(tmp_path):
+    path = write_csv(
+        tmp_path / "a.csv",
+        BARS,
+        lots=True,
+        amount=False,
+        headers={"volume": "成交量(手)"},
+        encoding="gb18030",
+    )
+    bars, unit = read_bars_csv(path, "SH600000")
+    assert unit == "lots"
+    np.testing.assert_array_equal(bars.volume, BARS.volume)
+
+
+def test_other_columns_and_their_order_do_not_matter(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("name,volume,close,low,high,open,date\nx,100,1.5,1,2,1,2018-06-29\n")
+    assert read_bars_csv(path, "SH600000")[0].high.tolist() == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "seen", "expected"),
+    [
+        ("date,open,high,low,volume\n2018-06-29,1,1,1,1\n", "date,open,high,low,volume", "close not found"),
+        (
+            "date,open,high,low,close,volume\nsoon,1,1,1,1,1\n",
+            "line 2, column date: found 'soon'",
+            "such as 2018-06-29",
+        ),
+        ("date,open,high,low,close,volume\n2018-02-30,1,1,1,1,1\n", "'2018-02-30'", "a date"),
+        (
+            "date,open,high,low,close,volume\n2018-06-29,1,1,1,1,1\n2018-06-30,1,x,1,1,1\n",
+            "line 3, column high: found 'x'",
+            "a number",
+        ),
+        ("date,open,high,low,close,volume\n2018-06-29,1,1\n", "rows", "6 columns a row"),
+        ("", "header", "columns date"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_where_and_what_was_expected(tmp_path, text, seen, expected):
+    path = tmp_path / "SH600000.csv"
+    path.write_text(text)
+    with pytest.raises(BadTable) as caught:
+        read_bars_csv(path, "SH600000")
+    message = str(caught.value)
+    assert "SH600000.csv" in message
+    assert seen in message
+    assert expected in message
+    assert "\n" not in message
+
+
+def test_a_folder_gives_codes_by_file_name_and_lists_what_it_skips(tmp_path):
+    write_csv(tmp_path / "600000.csv", BARS)
+    write_csv(tmp_path / "SZ000001.csv", walk("SZ000001", sessions(5)))
+    write_csv(tmp_path / "notes.csv", BARS)
+    write_csv(tmp_path / "sh600000.csv", BARS)
+    source = CsvSource(tmp_path)
+    assert source.codes() == ["SH600000", "SZ000001"]
+    assert set(source.skipped) == {"notes.csv", "sh600000.csv"}
+
+
+def test_an_empty_folder_is_said_to_be_one(tmp_path):
+    with pytest.raises(NoBarsFound, match=r"No bars in .*SH600000.csv"):
+        CsvSource(tmp_path)
+
+
+numbers = st.floats(allow_nan=True, allow_infinity=False, width=64)
+
+
+@given(st.lists(st.tuples(numbers, st.integers(0, 2**53)), min_size=1, max_size=20))
+def test_numbers_come_back_from_our_csv_to_the_last_bit(tmp_path_factory, rows):
+    values, volumes = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    bars = Bars.of(
+        "SH600000", date=np.datetime64("2000-01-03") + np.arange(len(rows)), close=values, volume=volumes
+    )
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    path.write_bytes(table_text(bars.columns()))
+    assert read_bars_csv(path, "SH600000")[0] == bars
+
+
+cells = st.one_of(
+    st.sampled_from(
+        ["", "nan", "inf", "-inf", "-1", "0", "1e308", "1e999", "1,5", '"', "2018-06-29", "20180629", "一"]
+    ),
+    st.text(max_size=8),
+    st.integers(-(10**20), 10**20).map(str),
+    st.floats().map(str),
+)
+
+
+def fuzz_csv(tmp_path_factory, table, encoding, separator, torn):
+    text = "\n".join(separator.join(row) for row in table)
+    data = (b"\xef\xbb\xbf" if torn % 2 else b"") + text.encode(encoding, "replace")
+    path = tmp_path_factory.mktemp("fuzz") / "SH600000.csv"
+    path.write_bytes(data[: len(data) - torn] if torn < len(data) else data)
+    try:
+        bars, _ = read_bars_csv(path, "SH600000")
+    except FinancialModelError as error:
+        assert "\n" not in str(error)
+        return
+    assert len(bars) < len(table)
+
+
+tables = st.lists(st.lists(cells, min_size=6, max_size=7), max_size=6).map(
+    lambda rows: [["date", "open", "high", "low", "close", "volume"], *rows]
+) | st.lists(st.lists(cells, max_size=8), max_size=6)
+fuzz = given(
+    tables, st.sampled_from(["utf-8", "gb18030", "utf-16"]), st.sampled_from(",;\t"), st.integers(0, 5)
+)
+
+
+@settings(max_examples=200, deadline=None)
+@fuzz
+def test_any_csv_is_read_or_refused_in_one_clear_line(tmp_path_factory, table, encoding, separator, torn):
+    fuzz_csv(tmp_path_factory, table, encoding, separator, torn)
+
+
+@pytest.mark.nightly
+@settings(max_examples=10_000, deadline=None)
+@fuzz
+def test_any_csv_is_read_or_refused_ten_thousand_times(tmp_path_factory, table, encoding, separator, torn):
+    fuzz_csv(tmp_path_factory, table, encoding, separator, torn)
