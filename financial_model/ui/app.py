@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,7 @@ TABS: tuple[ModuleType, ...] = (
 STATIC = Path(__file__).parent / "static"
 TITLE = "Hermes · A 股预测工作台 · A-share forecasting"
 FIRST_PORT, PORTS_TRIED = 7860, 50
+CHECK_AFTER_S, CHECK_AGAIN_S = 4.0, 86_400.0
 PLOTLY_PATH = "hermes/plotly.min.js"
 
 
@@ -141,8 +143,7 @@ def serve(
     device = Device()
     page = Page(space, jobs, Translate(language or LANGUAGES[0]), is_local=is_local, gpu=device.name)
     app = make_server_app(page, language, auth, chosen)
-    if not jobs.latest("doctor"):
-        jobs.start("doctor", DoctorSettings(port=chosen))
+    check_machine_soon(jobs, chosen)
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{chosen}"
     if chosen != (port or FIRST_PORT):
@@ -155,6 +156,19 @@ def serve(
         uvicorn.Server(config).run(sockets=[listening])
     finally:
         jobs.close()
+
+
+def check_machine_soon(jobs: Jobs, port: int) -> None:
+    """Check the machine once a day, some seconds after the start: the page opens first."""
+
+    def check() -> None:
+        latest = jobs.latest("doctor")
+        if latest is None or latest.state != "done" or time.time() - (latest.ended_at or 0.0) > CHECK_AGAIN_S:
+            jobs.start("doctor", DoctorSettings(port=port))
+
+    timer = threading.Timer(CHECK_AFTER_S, check)
+    timer.daemon = True
+    timer.start()
 
 
 def listen(host: str, port: int | None) -> socket.socket:

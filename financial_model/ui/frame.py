@@ -94,6 +94,7 @@ class Page:
     _live: list[tuple[list[Any], Callable[..., Sequence[Any]], list[Any]]] = field(default_factory=list)
     _derived: list[tuple[list[Any], Callable[..., Sequence[Any]], list[Any]]] = field(default_factory=list)
     _loaded: list[tuple[list[Any], Callable[[View], Sequence[Any]]]] = field(default_factory=list)
+    _loaded_js: list[tuple[Any, str]] = field(default_factory=list)
     _complaints: dict[int, str] = field(default_factory=dict)
     _market: MarketReader = field(init=False)
 
@@ -149,6 +150,10 @@ class Page:
     def on_load(self, outputs: Sequence[Any], fill: Callable[[View], Sequence[Any]]) -> None:
         """Have `fill(view)` set `outputs` once, when a browser opens the page."""
         self._loaded.append((list(outputs), fill))
+
+    def on_load_js(self, component: Any, script: str) -> None:
+        """Have a script of the browser set a component once, when the page is opened."""
+        self._loaded_js.append((component, script))
 
     def view(self, language: str) -> View:
         return View(Translate(language), self.jobs.all(), self._market.read(), self.workspace, self.gpu())
@@ -256,6 +261,8 @@ class Page:
             loaded.then(
                 lambda language, fill=fill: fill(self.view(language)), [self.language], outputs, **options
             )
+        for component, script in self._loaded_js:
+            demo.load(None, None, [component], js=script, api_visibility="private")
         for outputs, render, inputs in self._derived:
             gr.on(
                 [*(component.change for component in inputs), self.language.change],

@@ -185,7 +185,7 @@ def parts_chart(job: Job | None, t: Translate) -> dict[str, Any]:
         "yaxis": y_axis(tickformat=".2~g", rangemode="tozero"),
     }
     layout["xaxis"]["range"][0] = 0
-    layout["xaxis"]["range"][1] = max(x[-1], 0.1)
+    layout["xaxis"] |= {"range": [0, max(x[-1], 0.1)], "tickformat": ".2~f"}
     return card(title, traces, layout, subtitle=subtitle, name="loss_parts", revision=job.id)
 
 

@@ -215,13 +215,13 @@ window.Hermes = (function () {
   window.addEventListener("resize", () => redraw());
 
   // A row of a table that is a choice: click or Enter tells the server which.
-  function rows(element, trigger) {
-    const tell = (event) => {
-      const row = event.target.closest("[data-code]");
+  function rows(element, trigger, event) {
+    const tell = (told) => {
+      const row = told.target.closest("[data-code]");
       if (!row || !element.contains(row)) return;
-      if (event.type === "keydown" && event.key !== "Enter" && event.key !== " ") return;
-      event.preventDefault();
-      trigger("click", { code: row.dataset.code });
+      if (told.type === "keydown" && told.key !== "Enter" && told.key !== " ") return;
+      told.preventDefault();
+      trigger(event, { code: row.dataset.code });
     };
     element.addEventListener("click", tell);
     element.addEventListener("keydown", tell);

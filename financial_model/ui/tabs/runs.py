@@ -1,11 +1,273 @@
-"""To be filled."""
+"""Runs: every training of the workspace, its curves over those of others, and what to do with it."""
+
+import os
+import subprocess
+import sys
+import time
+from html import escape
+from typing import Any
 
 import gradio as gr
 
-from ..frame import Page
+from .. import actions, runs, widgets
+from ..frame import Page, View
+from ..live_chart import LiveChart, card, empty_card, label, x_axis, y_axis
+from ..runs import Run, RunReader
+from ..theme import token
+from ..training_charts import epoch_place
+from ..translations import Translate, figure
+
+MAX_TICKED = 8
+LINES = ("finance", "consumer", "technology", "healthcare")
 
 
 def build(page: Page) -> None:
-    options = {"alignment": "right"} if "runs" in ("runs", "system") else {}
-    with page.make(gr.Tab, "tab.runs", id="runs", elem_id="tab-runs", **options):
-        gr.Markdown("")
+    reader = RunReader(page.workspace)
+    with page.make(gr.Tab, "tab.runs", id="runs", elem_id="tab-runs", alignment="right"), gr.Column():
+        headline = gr.HTML("", apply_default_css=False)
+        with gr.Row(elem_classes="pair"):
+            rank_ic, loss = LiveChart(height=250), LiveChart(height=250)
+        table = gr.HTML(
+            "", apply_default_css=False, js_on_load="window.Hermes.rows(element, trigger, 'click')"
+        )
+        with gr.Column(elem_classes="card"):
+            chosen = gr.HTML("", apply_default_css=False)
+            with gr.Row(elem_classes="toolbar"):
+                name = page.make(gr.Textbox, "runs.name", max_lines=1, min_width=220, scale=0)
+                rename = page.make(gr.Button, "runs.rename", scale=0, min_width=90)
+                resume = page.make(gr.Button, "runs.resume", variant="primary", scale=0, min_width=120)
+                folder = page.make(gr.Button, "runs.folder", scale=0, min_width=120)
+                delete = page.make(gr.Button, "runs.delete", scale=0, min_width=90)
+            with gr.Row(visible=False, elem_classes="toolbar") as question:
+                asked = gr.HTML("", apply_default_css=False)
+                really = page.make(
+                    gr.Button, "runs.question.yes", elem_classes="stop-button", scale=0, min_width=90
+                )
+                keep = page.make(gr.Button, "runs.question.no", scale=0, min_width=90)
+            told = gr.HTML("", apply_default_css=False)
+        settings = gr.HTML("", apply_default_css=False)
+    ticked = gr.State([])
+
+    def toggle(ticked: list[str], event: gr.EventData) -> tuple[list[str], Any]:
+        """The row that was clicked is ticked last; clicked again, it is let go."""
+        code = str(getattr(event, "code", ""))[:300]
+        rest = [one for one in ticked if one != code]
+        ticked = rest if ticked and ticked[-1] == code else [*rest, code]
+        return ticked[-MAX_TICKED:], gr.update(visible=False)
+
+    page.refresh(
+        table.click(toggle, [ticked], [ticked, question], show_progress="hidden", api_visibility="private")
+    )
+
+    def run_of(ticked: list[str]) -> Run:
+        return reader.get(ticked[-1] if ticked else "", page.jobs.all())
+
+    def act(language: str, ticked: list[str], do: Any, done: str) -> str:
+        t, told = Translate(language), {}
+        problem = actions.attempt(language, lambda: told.update(do(run_of(ticked)) or {}))
+        return problem or widgets.message(t(done, **told))
+
+    def do_rename(language: str, ticked: list[str], name: str) -> str:
+        return act(language, ticked, lambda run: runs.rename(page.workspace, run, name or ""), "runs.renamed")
+
+    def do_resume(language: str, ticked: list[str]) -> str:
+        def go_on(run: Run) -> None:
+            page.jobs.start("train", runs.resume_settings(run))
+
+        return act(language, ticked, go_on, "runs.resumed")
+
+    def do_open(language: str, ticked: list[str]) -> str:
+        def show(run: Run) -> dict[str, Any]:
+            path = page.workspace.inside(run.id).parent
+            if page.is_local:
+                open_folder(str(path))
+            return {"path": path}
+
+        return act(language, ticked, show, "runs.folder.told")
+
+    def ask(language: str, ticked: list[str]) -> tuple[str, Any, str]:
+        found: list[Run] = []
+        problem = actions.attempt(language, lambda: found.append(run_of(ticked)))
+        if problem:
+            return "", gr.update(visible=False), problem
+        count = len(runs.files_of(page.workspace, found[0]))
+        text = Translate(language)("runs.question", name=found[0].label, count=count)
+        return widgets.message(text, "warn"), gr.update(visible=True), ""
+
+    def do_delete(language: str, ticked: list[str]) -> tuple[str, Any, list[str]]:
+        def remove(run: Run) -> dict[str, Any]:
+            return {"count": runs.delete(page.workspace, run, page.jobs.all())}
+
+        answer = act(language, ticked, remove, "runs.deleted")
+        return answer, gr.update(visible=False), ticked[:-1]
+
+    page.click(rename, do_rename, [ticked, name], [told])
+    page.click(resume, do_resume, [ticked], [told])
+    page.click(folder, do_open, [ticked], [told])
+    page.click(delete, ask, [ticked], [asked, question, told])
+    page.click(really, do_delete, [ticked], [told, question, ticked])
+    page.click(keep, lambda language: gr.update(visible=False), [], [question])
+
+    def look(view: View, ticked: list[str]) -> list[Any]:
+        t = view.t
+        known = reader.all(view.jobs)
+        by_id = {run.id: run for run in known}
+        shown = [by_id[one] for one in ticked if one in by_id]
+        selected = shown[-1] if shown else None
+        compared = shown or known[:1]
+        is_open = selected is not None and _state(selected, view) == "open"
+        return [
+            _headline(t, known),
+            overlay(compared, "valid_rank_ic", t("runs.chart.rank_ic"), t, ".2f"),
+            overlay(compared, "valid_loss", t("runs.chart.loss"), t, ".3~g"),
+            _table(view, known, [run.id for run in shown]),
+            _chosen(t, selected),
+            gr.update(interactive=selected is not None),
+            gr.update(interactive=is_open),
+            gr.update(interactive=selected is not None),
+            gr.update(interactive=selected is not None and _state(selected, view) != "running"),
+            _settings(t, shown),
+        ]
+
+    page.live(
+        [headline, rank_ic, loss, table, chosen, rename, resume, folder, delete, settings], look, [ticked]
+    )
+
+
+def open_folder(path: str) -> None:
+    """Show a folder in the system's own file manager."""
+    if sys.platform == "win32":
+        os.startfile(path)
+        return
+    program = "open" if sys.platform == "darwin" else "xdg-open"
+    try:
+        subprocess.Popen(
+            [program, path], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+    except OSError:
+        return  # without a file manager the path that is told must do
+
+
+def _state(run: Run, view: View) -> str:
+    if runs.training_of(run, view.jobs) is not None:
+        return "running"
+    if any(path.endswith("_final.pt") for path in run.checkpoints):
+        return "done"
+    return "open" if run.checkpoints else "bare"
+
+
+def _headline(t: Translate, known: list[Run]) -> str:
+    ranked = [run for run in known if isinstance(run.best.get("valid_rank_ic"), (int, float))]
+    best = max(ranked, key=lambda run: run.best["valid_rank_ic"], default=None)
+    entries: list[Any] = [(t("runs.count"), f"{len(known):,}", t("runs.count.unit"))]
+    if best is not None:
+        error = best.best.get("valid_rank_ic_se")
+        small = f"± {figure(error)} · {best.label}" if error is not None else best.label
+        entries.append((t("runs.best"), figure(best.best["valid_rank_ic"]), small, "accent"))
+    if not known:
+        return f'<section class="card"><p class="help">{escape(t("runs.empty"))}</p></section>'
+    return f'<section class="card">{widgets.figures(entries)}</section>'
+
+
+def overlay(shown: list[Run], key: str, title: str, t: Translate, tickformat: str) -> dict[str, Any]:
+    """One curve a run over its epochs, labelled where it ends; beyond four the older ones are grey."""
+    traces, notes = [], []
+    for index, run in enumerate(reversed(shown)):
+        known = [event for event in run.history if isinstance(event.get(key), (int, float))]
+        if not known:
+            continue
+        x, y = [epoch_place(event) for event in known], [event[key] for event in known]
+        color = token(f"industry-{LINES[index]}") if index < len(LINES) else token("earlier")
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers" if len(x) < 3 else "lines",
+                "x": x,
+                "y": y,
+                "name": escape(run.label),
+                "line": {"color": color, "width": 2},
+                "hovertemplate": "%{y:.4f}",
+            }
+        )
+        notes.append(label(escape(run.label[:24]), x[-1], y[-1], font={"size": 11, "color": color}))
+    if not traces:
+        return empty_card(title, t("runs.chart.empty" if shown else "runs.empty"), t("runs.chart.sub"))
+    layout = {
+        "margin": {"r": 130},
+        "annotations": notes,
+        "xaxis": x_axis(nticks=8, tickformat="d"),
+        "yaxis": y_axis(tickformat=tickformat),
+    }
+    return card(title, traces, layout, subtitle=t("runs.chart.sub"), name=f"runs_{key}", revision="runs")
+
+
+def _table(view: View, known: list[Run], ticked: list[str]) -> str:
+    t = view.t
+    if not known:
+        return ""
+    kinds = {"running": "ok", "done": "", "open": "warn", "bare": "failed"}
+    rows = []
+    for run in known:
+        done, asked = run.epochs
+        error = run.best.get("valid_rank_ic_se")
+        span = run.span("train")
+        state = _state(run, view)
+        rows.append(
+            (
+                ("✓ " if run.id in ticked else "") + run.label,
+                t.choice("runs.model", run.model),
+                time.strftime("%m-%d %H:%M", time.strptime(run.stamp, "%Y%m%d_%H%M%S")),
+                f"{done} / {asked}",
+                figure(run.best.get("valid_rank_ic")) + (f" ± {figure(error)}" if error is not None else ""),
+                figure(run.best.get("valid_loss"), 4),
+                f"{span[0]} – {span[1]}" if span else "—",
+                widgets.Markup(
+                    widgets.tag(t("runs.data.practice"), "warn")
+                    if run.is_simulated
+                    else escape(t("runs.data.real"))
+                ),
+                widgets.Markup(widgets.tag(t(f"runs.state.{state}"), kinds[state])),
+            )
+        )
+    names = ("name", "model", "when", "epochs", "rank_ic", "loss", "train", "data", "state")
+    heads = [t(f"runs.head.{name}") for name in names]
+    chosen = ticked[-1] if ticked else None
+    body = widgets.table(
+        heads, rows, numbers=(3, 4, 5), optional=(1, 2, 5, 6), codes=[run.id for run in known], chosen=chosen
+    )
+    return widgets.card(t("runs.table"), f'<div class="scroll">{body}</div>', t("runs.table.sub"))
+
+
+def _chosen(t: Translate, run: Run | None) -> str:
+    if run is None:
+        return f'<p class="help">{escape(t("runs.selected.none"))}</p>'
+    path = run.checkpoints[0] if run.checkpoints else "—"
+    return (
+        f"<header><h3>{escape(t('runs.selected', name=run.label))}</h3>"
+        f'<span class="sub">{escape(t("runs.checkpoint", path=path))}</span></header>'
+    )
+
+
+def _settings(t: Translate, shown: list[Run]) -> str:
+    title = t("runs.settings")
+    if len(shown) < 2:
+        return widgets.card(title, f'<p class="help">{escape(t("runs.settings.none"))}</p>')
+    rows = [
+        [
+            t.choice("setting", name),
+            *(widgets.Markup(f"<b>{escape(_told(t, value))}</b>") for value in values),
+        ]
+        for name, values in runs.differing_settings(shown)
+    ]
+    if not rows:
+        return widgets.card(title, f'<p class="help">{escape(t("runs.settings.same"))}</p>')
+    heads = [t("runs.settings.name"), *(run.label for run in shown)]
+    return widgets.card(title, f'<div class="scroll">{widgets.table(heads, rows)}</div>')
+
+
+def _told(t: Translate, value: Any) -> str:
+    if value is None:
+        return "—"
+    if isinstance(value, bool):
+        return t("word.on" if value else "word.off")
+    return str(value)

@@ -1,11 +1,175 @@
-"""To be filled."""
+"""System: can this machine train, what runs and ran on it, and how the page looks."""
+
+import time
+from html import escape
+from typing import Any
 
 import gradio as gr
 
-from ..frame import Page
+from ...base.config import DoctorSettings
+from .. import actions, widgets
+from ..frame import Page, View
+from ..jobs import Job
+from ..translations import Translate
+
+STATE_KINDS = {"ok": "ok", "warn": "warn", "fail": "failed"}
+JOB_KINDS = {"running": "ok", "stopping": "warn", "queued": "", "done": "", "stopped": "warn"}
+MAX_JOBS_SHOWN = 60
 
 
 def build(page: Page) -> None:
-    options = {"alignment": "right"} if "system" in ("runs", "system") else {}
-    with page.make(gr.Tab, "tab.system", id="system", elem_id="tab-system", **options):
-        gr.Markdown("")
+    with page.make(gr.Tab, "tab.system", id="system", elem_id="tab-system", alignment="right"), gr.Column():
+        with gr.Row(elem_classes=["card", "toolbar"]):
+            verdict = gr.HTML("", apply_default_css=False, elem_classes="grow")
+            rises = page.make(
+                gr.Radio,
+                "system.rises",
+                values=("red", "green"),
+                value="red",
+                elem_classes="seg",
+                elem_id="rises",
+                scale=0,
+                min_width=200,
+            )
+            again = page.make(gr.Button, "system.check", variant="primary", scale=0, min_width=130)
+        told = gr.HTML("", apply_default_css=False)
+        checks = gr.HTML("", apply_default_css=False)
+        with gr.Row(elem_classes=["pair"]):
+            jobs = gr.HTML(
+                "", apply_default_css=False, js_on_load="window.Hermes.rows(element, trigger, 'click')"
+            )
+            with gr.Column(elem_classes="card"):
+                log = gr.HTML("", apply_default_css=False)
+                with gr.Row(elem_classes="toolbar"):
+                    stop = page.make(gr.Button, "system.job.stop", size="sm", scale=0, min_width=90)
+                    kill = page.make(gr.Button, "system.job.kill", size="sm", scale=0, min_width=90)
+                    forget = page.make(gr.Button, "system.job.forget", size="sm", scale=0, min_width=90)
+        versions = gr.HTML("", apply_default_css=False)
+    chosen = gr.State("")
+
+    rises.change(None, [rises], None, js="(color) => window.Hermes.setRises(color)", api_visibility="private")
+    page.on_load_js(rises, "() => [window.localStorage.getItem('hermes.rises') || 'red']")
+
+    page.click(
+        again,
+        lambda language: actions.attempt(language, lambda: page.jobs.start("doctor", DoctorSettings())),
+        [],
+        [told],
+    )
+
+    def choose(event: gr.EventData) -> str:
+        return str(getattr(event, "code", ""))[:80]
+
+    page.refresh(jobs.click(choose, None, [chosen], show_progress="hidden", api_visibility="private"))
+
+    page.click(
+        stop, lambda language, job: actions.attempt(language, lambda: page.jobs.stop(job)), [chosen], [told]
+    )
+    page.click(
+        kill,
+        lambda language, job: actions.attempt(language, lambda: page.jobs.stop(job, at_once=True)),
+        [chosen],
+        [told],
+    )
+    page.click(
+        forget,
+        lambda language, job: actions.attempt(language, lambda: page.jobs.delete(job)),
+        [chosen],
+        [told],
+    )
+
+    def look(view: View, chosen: str) -> list[Any]:
+        t = view.t
+        doctor = view.latest("doctor")
+        done = next((j for j in reversed(view.jobs) if j.command == "doctor" and j.state == "done"), None)
+        result = (done.result() if done else None) or {}
+        is_checking = doctor is not None and doctor.is_active
+        job = next((one for one in view.jobs if one.id == chosen), None)
+        return [
+            _verdict(t, done, result, is_checking, str(view.workspace.root)),
+            _checks(t, result, doctor),
+            _jobs(t, view.jobs, chosen),
+            _log(t, job),
+            _versions(t, result),
+            gr.update(interactive=not is_checking),
+            gr.update(interactive=job is not None and job.is_active and job.state != "stopping"),
+            gr.update(interactive=job is not None and job.state == "stopping"),
+            gr.update(interactive=job is not None and not job.is_active),
+        ]
+
+    page.live([verdict, checks, jobs, log, versions, again, stop, kill, forget], look, [chosen])
+
+
+def _verdict(t: Translate, done: Job | None, result: dict[str, Any], is_checking: bool, root: str) -> str:
+    if is_checking:
+        text = t("verdict.running")
+    else:
+        text = t.choice("verdict", result.get("verdict", "none"))
+    when = time.strftime("%m-%d %H:%M", time.localtime(done.ended_at)) if done and done.ended_at else ""
+    small = t("system.checked", when=when) if when else ""
+    return widgets.figures([(t("system.verdict"), text, small)]) + (
+        f'<p class="help">{escape(t("system.workspace", path=root))}</p>'
+    )
+
+
+def _checks(t: Translate, result: dict[str, Any], doctor: Job | None) -> str:
+    checks = [check for check in result.get("checks") or [] if isinstance(check, dict)]
+    if not checks:
+        problem = widgets.job_message(t, doctor)
+        body = problem or f'<p class="help">{escape(t("system.checks.none"))}</p>'
+        return widgets.card(t("system.checks"), body)
+    rows = []
+    for check in checks:
+        state, remedy = str(check.get("state", "")), str(check.get("remedy", ""))
+        advice = t(f"remedy.{remedy}") if t.has(f"remedy.{remedy}") else str(check.get("advice", ""))
+        rows.append(
+            (
+                t.choice("check", check.get("name", "")),
+                widgets.Markup(widgets.tag(t.choice("system.state", state), STATE_KINDS.get(state, ""))),
+                str(check.get("value", "")),
+                advice if state != "ok" else "",
+            )
+        )
+    heads = [t(f"system.head.{name}") for name in ("check", "state", "value", "remedy")]
+    return widgets.card(
+        t("system.checks"),
+        f'<div class="scroll tall">{widgets.table(heads, rows)}</div>',
+        t("system.checks.sub"),
+    )
+
+
+def _jobs(t: Translate, jobs: list[Job], chosen: str) -> str:
+    shown = list(reversed(jobs))[:MAX_JOBS_SHOWN]
+    if not shown:
+        return widgets.card(t("system.jobs"), f'<p class="help">{escape(t("system.jobs.none"))}</p>')
+    rows = []
+    for job in shown:
+        took = t.duration(job.ended_at - job.started_at) if job.ended_at and job.started_at else "—"
+        rows.append(
+            (
+                t(f"job.name.{job.command}"),
+                widgets.Markup(widgets.tag(t(f"job.state.{job.state}"), JOB_KINDS.get(job.state, "failed"))),
+                time.strftime("%m-%d %H:%M:%S", time.localtime(job.queued_at)),
+                took,
+            )
+        )
+    heads = [t(f"system.jobs.{name}") for name in ("what", "state", "queued", "took")]
+    body = widgets.table(heads, rows, numbers=(3,), codes=[job.id for job in shown], chosen=chosen)
+    return widgets.card(t("system.jobs"), f'<div class="scroll">{body}</div>', t("system.jobs.sub"))
+
+
+def _log(t: Translate, job: Job | None) -> str:
+    title = f'<header><h3>{escape(t("system.log"))}</h3><span class="sub">{escape(job.id if job else "")}</span></header>'
+    if job is None:
+        return f'{title}<p class="help">{escape(t("system.log.none"))}</p>'
+    text = job.log_tail(12_000)
+    line = widgets.command_box(t, job.arguments)
+    return f'{title}{line}<pre class="log">{escape(text or t("system.log.empty"))}</pre>'
+
+
+def _versions(t: Translate, result: dict[str, Any]) -> str:
+    versions = result.get("versions")
+    if not isinstance(versions, dict) or not versions:
+        return ""
+    text = " · ".join(f"{name} {version}" for name, version in versions.items())
+    return widgets.card(t("system.versions"), f'<p class="help">{escape(text)}</p>')

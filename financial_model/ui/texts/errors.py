@@ -85,6 +85,7 @@ TEXTS = {
     "error.BadConditions": ("条件列“{name}”与面板不符（{reason}）。", "A condition column does not fit."),
     "error.QueueFull": ("已有 {waiting} 个任务在排队。请先停止一些，或等它们结束。", "Too many jobs wait."),
     "error.NoSuchJob": ("这个工作区里没有任务 {job}。", "There is no such job."),
+    "error.NoSuchRun": ("这个工作区里没有这条训练记录，请在列表中选择。", "There is no such run."),
     "error.InternalError": (
         "程序内部出错（{message}）。详情见日志。",
         "A fault of the program; see the log.",

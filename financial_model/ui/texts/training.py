@@ -205,6 +205,7 @@ TEXTS = {
     "part.direction": ("方向", "Direction"),
     "part.magnitude": ("幅度", "Magnitude"),
     "part.correlation": ("相关", "Correlation"),
+    "part.rank": ("排序", "Rank"),
     "part.anchor": ("锚定", "Anchor"),
     "setting.epochs": ("轮数", "epochs"),
     "setting.batch_size": ("批大小", "batch size"),
