@@ -57,6 +57,8 @@ class FakeMarket:
     seed: int = 0
     through: int | None = None
     bars: dict = field(default_factory=dict, repr=False)
+    hidden: set = field(default_factory=set)
+    """Codes whose bars are withheld for now."""
 
     def __post_init__(self):
         rng = np.random.default_rng(self.seed)
@@ -441,6 +443,8 @@ class FakeTdxServer:
         if self.mode == "stub" or self._draws("stub"):
             return pack(struct.pack("<H", 800))
         if self.mode == "empty" or self._draws("empty"):
+            return pack(b"\0\0")
+        if code in self.market.hidden:
             return pack(b"\0\0")
         first = last = 0
         if count > 1 and self._draws("short"):
