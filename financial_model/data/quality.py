@@ -241,7 +241,9 @@ class QualityReport:
 
     def add(self, judged: Judged) -> None:
         """Put one code's findings in place of its former ones."""
-        self.findings[judged.bars.code] = judged.findings
+        self.findings.pop(judged.bars.code, None)
+        if judged.findings:
+            self.findings[judged.bars.code] = judged.findings
         self.bars[judged.bars.code] = len(judged.bars)
 
     def counts(self) -> dict[str, int]:
