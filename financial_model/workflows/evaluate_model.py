@@ -87,9 +87,14 @@ def open_contenders(paths: tuple[str, ...], panel: Panel, workspace: Workspace) 
     features = compute_features(panel)
     contenders = []
     for text in paths:
-        path = workspace.inside(text)
+        path = find_checkpoint(text, workspace)
         contenders.append(Contender(path.stem, path, open_predictor(path, panel, features=features)))
     return contenders
+
+
+def find_checkpoint(text: str, workspace: Workspace) -> Path:
+    """A checkpoint named from the page lies inside the workspace; a shell may name any file in full."""
+    return Path(text) if Path(text).is_absolute() else workspace.inside(text)
 
 
 def allowed_range(
