@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..base.config import ModelSettings, TrainSettings
 from ..base.errors import BadSetting, DamagedCheckpoint, FinancialModelError, ForeignCheckpoint
-from ..base.workspace import write_atomically
+from ..base.workspace import Workspace, write_atomically
 from .ensemble import Ensemble
 from .interface import InputSizes
 from .registry import MODELS
@@ -66,6 +66,12 @@ class Checkpoint:
                 reason = f"its weights do not fit the {self.model.model} model ({_first_lines(error)})"
                 raise ForeignCheckpoint("The checkpoint", reason, RETRAIN) from error
         return ensemble.to(device).eval()
+
+
+def checkpoint_path(workspace: Workspace, text: str) -> Path:
+    """Where a checkpoint that a person named lies: at its absolute path, else inside the workspace."""
+    path = Path(text).expanduser()
+    return path if path.is_absolute() else workspace.inside(text)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

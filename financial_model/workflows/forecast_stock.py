@@ -17,6 +17,7 @@ from ..forecasting.conditional_inference import open_predictor
 from ..forecasting.forecast import write_forecast
 from ..forecasting.own_stock import with_stock
 from ..market.codes import parse_code
+from ..models.checkpoint import checkpoint_path
 
 # A result carries the forecasts themselves while a person could still read them.
 TOLD_ROWS = 200
@@ -24,7 +25,7 @@ TOLD_ROWS = 200
 
 def forecast_stock(settings: ForecastSettings, workspace: Workspace, progress: Progress) -> dict[str, Any]:
     """Forecast some stocks or the whole universe, for one session or a range, and write the table."""
-    checkpoint = workspace.inside(settings.checkpoint)
+    checkpoint = checkpoint_path(workspace, settings.checkpoint)
     out = Path(settings.out) if settings.out else workspace.inside(f"output/{checkpoint.stem}_forecast.csv")
     if out.suffix not in (".csv", ".parquet"):
         raise BadSetting("out", str(out), "a name that ends in .csv or .parquet")

@@ -14,6 +14,7 @@ from ..data.reference_store import ReferenceStore
 from ..forecasting.conditional_inference import open_predictor
 from ..forecasting.forecast import QUANTILE_NAMES, write_forecast
 from ..forecasting.inference import Predictor, Rows
+from ..models.checkpoint import checkpoint_path
 
 HALF_TICK = 0.005
 
@@ -21,7 +22,7 @@ HALF_TICK = 0.005
 def scan_universe(settings: ForecastSettings, workspace: Workspace, progress: Progress) -> dict[str, Any]:
     """Rank the whole universe as of a session; the best score first. `out` takes the ranking as a file."""
     progress.stage("load", "loading the checkpoint and the panel")
-    predictor = open_predictor(workspace.inside(settings.checkpoint), Panel.open(workspace))
+    predictor = open_predictor(checkpoint_path(workspace, settings.checkpoint), Panel.open(workspace))
     progress.check_stop("Nothing was written.")
     progress.stage("scan", "ranking the universe")
     ranking = rank_universe(predictor, ReferenceStore(workspace), settings.as_of)

@@ -9,7 +9,7 @@ from ..base.workspace import Workspace
 from ..data.panel import Panel
 from ..datasets.multi_dim_dataset import open_dataset
 from ..forecasting.calibration import fit_calibration
-from ..models.checkpoint import load_checkpoint
+from ..models.checkpoint import checkpoint_path, load_checkpoint
 from ..training.compiled_trainer import CompiledTrainer
 from ..training.distributed import Ranks
 from ..training.run_files import RunFiles
@@ -31,7 +31,7 @@ def train_on_panel(
     """The training itself, for whoever has a panel at hand."""
     checkpoint = None
     if settings.resume is not None:
-        checkpoint = load_checkpoint(files.workspace.inside(settings.resume))
+        checkpoint = load_checkpoint(checkpoint_path(files.workspace, settings.resume))
         stamp = checkpoint.training["stamp"] if checkpoint.training else None
         settings = replace(checkpoint.settings, resume=settings.resume)
         files = RunFiles(files.workspace, settings.output, settings.name, stamp)
