@@ -10,6 +10,7 @@ Two detectors, both causal: a label never changes when later sessions arrive.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,8 @@ VOLATILITY_SESSIONS = 20
 VOLATILITY_ENTER, VOLATILITY_LEAVE = 0.36, 0.28  # annualised
 
 STATES = 4
-FIT_LEAST, FIT_MOST = 240, 2400  # sessions before a refit that the fit needs, and that it uses
-FIT_ROUNDS = 10
+FIT_LEAST, FIT_MOST = 240, 1200  # sessions before a refit that the fit needs, and that it uses
+FIT_ROUNDS = 5
 STICKINESS = 60.0  # prior sessions spent in a state for each left: regimes last months, not days
 
 
@@ -168,20 +169,17 @@ def fit(returns: FloatArray, guess: SwitchingModel, rounds: int = FIT_ROUNDS) ->
     model = guess
     weight = 20.0
     for _ in range(rounds):
-        likelihood = model.likelihood(returns)
+        likelihood, transition = model.likelihood(returns), model.transition
         filtered = model.filter(returns)
-        transition = model.transition
-        backward = np.ones(STATES)
-        smoothed = np.empty_like(filtered)
-        moves = np.zeros((STATES, STATES))
-        smoothed[-1] = filtered[-1]
+        backward = np.ones_like(filtered)
         for k in range(len(returns) - 2, -1, -1):
-            ahead = likelihood[k + 1] * backward
-            moves += np.outer(filtered[k], ahead) * transition / (filtered[k] @ transition @ ahead)
-            backward = transition @ ahead
-            backward = backward / backward.sum()
-            smoothed[k] = filtered[k] * backward
-            smoothed[k] /= smoothed[k].sum()
+            backward[k] = transition @ (likelihood[k + 1] * backward[k + 1])
+            backward[k] /= backward[k].sum()
+        smoothed = filtered * backward
+        smoothed /= smoothed.sum(axis=1, keepdims=True)
+        ahead = likelihood[1:] * backward[1:]
+        ahead /= ((filtered[:-1] @ transition) * ahead).sum(axis=1, keepdims=True)
+        moves = (filtered[:-1].T @ ahead) * transition
         share = smoothed.sum(axis=0)
         mean = (smoothed.T @ returns + weight * guess.mean) / (share + weight)
         spread = (smoothed * (returns[:, None] - mean) ** 2).sum(axis=0)
@@ -206,7 +204,7 @@ def regime_probabilities(bars: Bars) -> FloatArray:
     starts = [int(k) for k in changes if k > FIT_LEAST]
     probabilities = np.full((len(bars), STATES), np.nan)
     model: SwitchingModel | None = None
-    for start, stop in zip(starts, [*starts[1:], len(bars)], strict=True):
+    for start, stop in pairwise([*starts, len(bars)]):
         first = max(1, start - FIT_MOST)
         past = returns[first:start]
         model = fit(past, model or first_guess(past))
