@@ -18,6 +18,7 @@ from ..datasets.multi_dim_dataset import MultiDimDataset
 from ..evaluation.baselines import LearningSpan, baseline_scores
 from ..evaluation.information_coefficient import paired_difference
 from ..evaluation.leakage import delay_check, permutation_check, truncation_check
+from ..evaluation.report import write_report
 from ..evaluation.result import EvaluationResult, judge
 from ..evaluation.samples import Forecasts, Samples, make_samples
 from ..forecasting.conditional_inference import open_predictor
@@ -221,4 +222,5 @@ def tell(
     default = f"output/{contenders[0].path.stem}_evaluation.html"
     out = Path(settings.out) if settings.out else workspace.inside(default)
     write_json(out.with_suffix(".json"), result)
+    write_report(out, result)
     return result | {"out": str(out)}
