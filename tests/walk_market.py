@@ -53,7 +53,7 @@ def make_market(stocks: int = 16, sessions: int = 240, seed: int = 0, gaps: floa
     )
 
 
-def small_settings(model: str = "conditional", **changes: object) -> TrainSettings:
+def small_settings(model: str = "conditional", dropout: float = 0.1, **changes: object) -> TrainSettings:
     """Settings of a training that takes a second."""
     network = ModelSettings(
         model=model,  # type: ignore[arg-type]
@@ -62,7 +62,7 @@ def small_settings(model: str = "conditional", **changes: object) -> TrainSettin
         hidden_size=16,
         layers=1,
         heads=2,
-        dropout=0.1,
+        dropout=dropout,
         industry_embedding=4,
         style_embedding=2,
         regime_embedding=2,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..base.config import ModelSettings, TrainSettings
-from ..base.errors import BadSetting, DamagedCheckpoint, FinancialModelError, ForeignCheckpoint
+from ..base.errors import BadSetting, DamagedCheckpoint, ForeignCheckpoint
 from ..base.workspace import Workspace, write_atomically
 from .ensemble import Ensemble
 from .interface import InputSizes
@@ -138,14 +138,15 @@ def _check_plain(value: Any, where: str) -> None:
 def _read(path: Path) -> Any:
     if not path.is_file():
         raise DamagedCheckpoint(path, "there is no such file", "Choose a .pt file under output/.")
+    # What torch wrote before 1.6, a bare pickle, is none of ours either.
+    if not zipfile.is_zipfile(path):
+        raise DamagedCheckpoint(path, "it is torn or no checkpoint", RETRAIN)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except FinancialModelError:
-        raise
     except pickle.UnpicklingError as error:
         reason = "it holds something else than tensors and plain values, which is never run"
         raise DamagedCheckpoint(path, reason, "Choose a .pt file that a training wrote.") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         raise DamagedCheckpoint(
             path, f"it is torn or no checkpoint ({_first_lines(error)})", RETRAIN
         ) from error
