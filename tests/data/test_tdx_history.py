@@ -63,6 +63,11 @@ def test_a_spoiled_page_never_passes_for_the_end(at, spoil):
     assert found.same_rows(bars)
 
 
+def test_a_page_that_leaves_a_gap_is_refused_at_once():
+    with pytest.raises(wire.BadAnswer, match="do not meet"):
+        fetch_history(Answers(make_wire(1900), {3: oldest_half}), LONG_AGO)
+
+
 def test_a_short_page_with_the_newer_bars_is_continued():
     bars = make_wire(1900)
     answers = Answers(bars, {3: newest_half})
