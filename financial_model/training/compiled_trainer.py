@@ -16,10 +16,13 @@ class CompiledTrainer(Trainer):
     """A Trainer whose forward pass, and by it the backward pass, runs as compiled code."""
 
     is_compiled = True
+    backend = "inductor"
 
     def prepare_step(self) -> None:
         # Sessions differ in how many stocks traded: one program for all batch sizes, not one for each.
-        self._compiled = torch.compile(super().forward, dynamic=True) if self.is_compiled else None
+        self._compiled = (
+            torch.compile(super().forward, dynamic=True, backend=self.backend) if self.is_compiled else None
+        )
 
     def forward(self, batch: Batch) -> Output:
         if self._compiled is None:

@@ -26,9 +26,13 @@ def losses_of(kind, walk, market, folder, progress=None, model="conditional"):
     return [float(trainer.step(torch.from_numpy(rows))[0]) for rows in plan], trainer
 
 
-@needs_compiler
+@pytest.mark.parametrize(
+    "backend", ["aot_eager", pytest.param("inductor", marks=[pytest.mark.slow, needs_compiler])]
+)
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns of its own parts
-def test_the_compiled_step_is_the_plain_step(walk, market, tmp_path, monkeypatch):
+def test_the_compiled_step_is_the_plain_step(walk, market, tmp_path, monkeypatch, backend):
+    """The short form traces forward and backward and runs the traced graphs; the long one compiles them."""
+    monkeypatch.setattr(CompiledTrainer, "backend", backend)
     # A pool of compiling processes costs more to start than this takes.
     monkeypatch.setattr("torch._inductor.config.compile_threads", 1)
     events = []

@@ -1,0 +1,89 @@
+"""Calibration: levels hold what they say, and nothing steers before it is known."""
+
+import numpy as np
+import pytest
+
+from financial_model.base.config import QUANTILE_LEVELS
+from financial_model.forecasting.calibration import Calibration
+
+LEVELS = np.array(QUANTILE_LEVELS)
+
+
+def make_range(sessions, stocks=60, steps=2, spread=1.0, shift=0.0, seed=0):
+    """(quantiles of a point network, targets, sessions): a flat point forecast of normal outcomes."""
+    generator = np.random.default_rng(seed)
+    session = np.repeat(np.arange(sessions), stocks)
+    spread = np.broadcast_to(spread, sessions)[session][:, None]
+    target = shift + spread * generator.standard_normal((len(session), steps))
+    return np.zeros((len(session), steps, 1)), target, session
+
+
+def coverage(quantiles, target):
+    return (target[:, :, None] <= quantiles).mean(axis=(0, 1))
+
+
+def test_a_point_gets_a_fan_whose_levels_hold():
+    calibration = Calibration.fit(*make_range(100), levels=(0.5,))
+    quantiles, target, _ = make_range(100, seed=1)
+    assert coverage(calibration.apply(quantiles), target) == pytest.approx(LEVELS, abs=0.02)
+
+
+def test_quantiles_that_are_too_narrow_and_off_are_moved_to_where_they_hold():
+    point, target, session = make_range(100, spread=2.0, shift=0.5)
+    narrow = point + np.array([-0.5, -0.2, 0.0, 0.2, 0.5])
+    calibration = Calibration.fit(narrow, target, session, QUANTILE_LEVELS)
+    point, later, _ = make_range(100, spread=2.0, shift=0.5, seed=1)
+    moved = calibration.apply(point + np.array([-0.5, -0.2, 0.0, 0.2, 0.5]))
+    assert coverage(moved, later) == pytest.approx(LEVELS, abs=0.02)
+
+
+def test_steering_follows_a_market_that_turns_wild():
+    calibration = Calibration.fit(*make_range(100), levels=(0.5,))
+    spread = np.r_[np.ones(50), np.full(250, 1.6)]
+    quantiles, target, session = make_range(300, spread=spread, seed=1)
+    still = calibration.apply(quantiles)
+    steered, _ = calibration.adapt(quantiles, target, session)
+    wild = session >= 100
+
+    def inside(q):
+        return ((target >= q[:, :, 0]) & (target <= q[:, :, 4]))[wild].mean()
+
+    assert inside(still) < 0.75
+    assert inside(steered) == pytest.approx(0.9, abs=0.02)
+
+
+def test_an_outcome_steers_only_once_it_is_known():
+    quantiles, target, session = make_range(40, steps=3, seed=1)
+    calibration = Calibration.fit(*make_range(100, steps=3), levels=(0.5,))
+    before, _ = calibration.adapt(quantiles, target, session)
+    changed = target.copy()
+    changed[session == 20] = 9.0
+    after, _ = calibration.adapt(quantiles, changed, session)
+    for step in range(3):
+        differs = np.unique(session[(before[:, step] != after[:, step]).any(axis=1)])
+        assert differs.min() == 20 + step + 1
+
+
+def test_a_session_that_is_missing_delays_nothing_and_unknown_outcomes_steer_nothing():
+    calibration = Calibration.fit(*make_range(100), levels=(0.5,))
+    quantiles, target, session = make_range(10, seed=1)
+    target[:] = np.nan
+    steered, asked = calibration.adapt(quantiles, target, session * 7)
+    np.testing.assert_array_equal(steered, calibration.apply(quantiles))
+    np.testing.assert_array_equal(asked, calibration.asked)
+
+
+def test_what_a_checkpoint_holds_gives_the_same_calibration_back():
+    made = Calibration.fit(*make_range(100), levels=(0.5,))
+    back = Calibration.from_plain(made.to_plain())
+    quantiles, target, session = make_range(20, seed=1)
+    np.testing.assert_array_equal(
+        made.adapt(quantiles, target, session)[0], back.adapt(quantiles, target, session)[0]
+    )
+
+
+def test_quantiles_never_cross_after_steering():
+    calibration = Calibration.fit(*make_range(50), levels=(0.5,))
+    quantiles, target, session = make_range(60, spread=np.linspace(0.2, 3, 60), seed=2)
+    steered, _ = calibration.adapt(quantiles, target, session)
+    assert (np.diff(steered, axis=2) >= 0).all()
