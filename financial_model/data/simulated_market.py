@@ -672,7 +672,7 @@ class _Simulation:
             (self.codes[k], self._day(t), *rest) for k, t, *rest in self.action_rows if t < self.delisted[k]
         )
         spells = sorted(
-            (self.codes[k], self._day(start), self._day(end) if end < self.length - 1 else "")
+            (self.codes[k], self._day(start), self._day(end + 1) if end < self.length - 1 else "")
             for k, start, end in self.st_spells
         )
         gone = [self._day(d - 1) if d < self.length else "" for d in self.delisted]

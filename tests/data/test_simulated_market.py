@@ -89,7 +89,7 @@ def test_every_close_lies_within_the_limits_of_its_board_on_the_published_refere
         for k, st_code in enumerate(facts["code"]):
             if st_code == code:
                 until = np.datetime64(facts["to"][k] or "2100-01-01")
-                is_st |= (market.sessions >= np.datetime64(facts["from"][k])) & (market.sessions <= until)
+                is_st |= (market.sessions >= np.datetime64(facts["from"][k])) & (market.sessions < until)
         thousandths = limit_thousandths(board_of(code), market.sessions, is_st)
         reference = reference_closes(market, row)
         down, up = price_limits(reference, thousandths)
