@@ -25,7 +25,7 @@ INDUSTRY_SCHEME = "TDX"
 FIRST_RETRY = timedelta(minutes=10)
 LONGEST_RETRY = timedelta(days=1)
 NO_BARS_RETRY = timedelta(days=7)
-FLUSH_S = 2.0
+FLUSH_S = 0.5
 FLUSH_SHARE = 10.0  # at most a tenth of the time goes into tables that are written whole
 # What a person can do about each kind of failure; the page translates the key.
 REMEDIES = {
@@ -152,6 +152,11 @@ class DownloadLedger:
 
     def revision_path(self, code: str) -> Path:
         return self.workspace.stock_data_dir / "revisions" / f"{code}.csv"
+
+    def sweep(self) -> None:
+        """Remove what writes that were killed left beside their places; only under the store's lock."""
+        for path in self.workspace.stock_data_dir.rglob(".*.part"):
+            path.unlink(missing_ok=True)
 
     def flush_if_due(self) -> None:
         if time.monotonic() >= self._next_flush:

@@ -67,6 +67,8 @@ def read_header(data: bytes) -> Header:
     if len(data) != HEADER_SIZE:
         raise BadAnswer(f"a header of {len(data)} bytes")
     magic, _, sequence, _, command, packed_size, size = HEADER.unpack(data)
+    if magic == b"HTTP":
+        raise BadAnswer("a web server's words: a proxy or firewall stands in between")
     if magic != MAGIC:
         raise BadAnswer(f"it starts with {magic.hex()}")
     return Header(sequence, command, packed_size, size)

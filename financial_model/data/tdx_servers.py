@@ -340,13 +340,11 @@ def _summary(servers: list[Server]) -> str:
         "timeout": "did not answer in time",
         "closed": "closed the connection",
         "bars": "answer without bars",
+        "bad_answer": "answer, but not as quote servers do (a proxy or firewall in between?)",
+        "mixed_up": "answer out of turn",
     }
     counts: dict[str, int] = {}
     for server in servers:
-        word = (
-            words["bars"]
-            if server.state in NO_BARS
-            else words.get(server.state, "answer in a way unknown here")
-        )
+        word = words["bars"] if server.state in NO_BARS else words.get(server.state, server.state)
         counts[word] = counts.get(word, 0) + 1
     return ", ".join(f"{count} {word}" for word, count in sorted(counts.items(), key=lambda item: -item[1]))

@@ -55,6 +55,7 @@ def download(
     ledger = DownloadLedger(workspace, now)
     with ledger.store.locked("download"):
         ledger.store.check_market(simulated=False)
+        ledger.sweep()
         retried = _failed_codes(ledger, settings) if settings.retry_failed else None
         progress.stage("find_servers", "Asking quote servers for a real bar")
         pool = ServerPool(_servers(ledger, settings, patience, progress), patience)
