@@ -34,6 +34,8 @@ class BarStore:
         """Hold the store for writing; WorkspaceBusy names who has it."""
         path = self.workspace.stock_data_dir / ".lock"
         with locked(path, owner, "The store of bars (full_stock_data)"):
+            for folder in (self.workspace.stock_data_dir, self.workspace.bars_dir, self.workspace.index_dir):
+                remove_leftovers(folder)
             yield
 
     def path_of(self, code: str) -> Path:
@@ -139,6 +141,12 @@ def read_store_csv(path: Path, code: str) -> Bars:
     if any(table[name].null_count for name in BAR_COLUMNS[:-1]):
         return read_bars_csv(path, code)[0]
     return Bars(code=code, **columns)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the unfinished files of writers that were killed; call it while holding the folder's lock."""
+    for path in folder.glob(".*.part"):
+        path.unlink(missing_ok=True)
 
 
 def _codes_in(folder: Path) -> list[str]:

@@ -9,6 +9,7 @@ documented unit; `volume_units` says what was found so that the user can be told
 
 import io
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,18 +56,21 @@ DATE_EXPECTED = "a date such as 2018-06-29, 2018/6/29 or 20180629"
 
 
 class CsvSource:
-    """CSV files of bars, one code a file, the code being the file's name (SH600000.csv, 600000.csv)."""
+    """CSV files of bars, one code a file, the code being the file's name (SH600000.csv, 600000.csv).
+
+    Files named in `others` hold something else and are passed over; any other name is told in `skipped`.
+    """
 
     is_simulated = False
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, others: Collection[str] = ()) -> None:
         self.name = "csv"
         self.volume_units: dict[str, str] = {}
         self.skipped: dict[str, str] = {}
         self._paths: dict[str, Path] = {}
         files = [path] if path.is_file() else sorted(p for p in path.glob("*.csv") if p.is_file())
         for file in files:
-            if file.name.startswith("."):
+            if file.name.startswith(".") or file.stem in others:
                 continue
             try:
                 code = parse_code(file.stem)

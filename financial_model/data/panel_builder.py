@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,7 +23,7 @@ import pyarrow as pa
 from ..base.errors import BadConditions, DamagedFile, FinancialModelError, NoBarsFound, NothingUsable
 from ..base.progress import Progress
 from ..base.workspace import Workspace, locked, read_json, replace_when_done, write_json
-from .bar_store import BarStore, read_store_csv
+from .bar_store import BarStore, read_store_csv, remove_leftovers
 from .panel import (
     FLOAT_COLUMNS,
     FORMAT,
@@ -79,6 +79,7 @@ def build_panel(
     progress = progress or Progress()
     workspace.cache_dir.mkdir(parents=True, exist_ok=True)
     with locked(workspace.cache_dir / ".lock", "build-panel", "The panel (data_cache)"):
+        remove_leftovers(workspace.cache_dir)
         return _Builder(workspace, vocabularies, conditions_key, rebuild, progress, workers).build(conditions)
 
 
@@ -114,7 +115,8 @@ class _Builder:
             if panel.fingerprint != state["fingerprint"] or self.path.stat().st_size != state["panel_bytes"]:
                 return {}
             known = {code: StockInput(*values) for code, values in state["stocks"].items()}
-            if [known[code].row_count for code in panel.codes] != np.diff(panel.offsets).tolist():
+            counts = {code: seen.row_count for code, seen in known.items() if seen.row_count}
+            if counts != dict(zip(panel.codes, np.diff(panel.offsets).tolist(), strict=True)):
                 return {}
             return state | {"stocks": known, "panel": panel}
         except (DamagedFile, OSError, KeyError, TypeError, ValueError):
@@ -122,6 +124,12 @@ class _Builder:
 
     def build(self, conditions: Conditions) -> dict[str, Any]:
         inputs = self._inputs()
+        before, told = self.state.get("stocks", {}), self.state.get("failures", {})
+        self.failures = {
+            code: why
+            for code, why in told.items()
+            if code in inputs and before[code].digest == inputs[code].digest
+        }
         tables = self._market_key()
         fingerprint = self._fingerprint(inputs, tables)
         if self.state and self.state["fingerprint"] == fingerprint:
@@ -135,14 +143,7 @@ class _Builder:
             except _RowsDiffer as error:
                 # A file held blank or unusable rows, so the layout has to give it fewer.
                 for code, count in error.counts.items():
-                    if count:
-                        seen = inputs[code]
-                        inputs[code] = StockInput(seen.size, seen.mtime_ns, seen.digest, seen.facts, count)
-                    else:
-                        del inputs[code]
-                        self.failures.setdefault(code, "no usable row")
-                if not inputs:
-                    raise NothingUsable("stocks", self.failures) from None
+                    inputs[code] = replace(inputs[code], row_count=count)
 
     # What goes in
 
@@ -161,11 +162,11 @@ class _Builder:
             seen, old = path.stat(), before.get(code)
             facts = facts_digests[code]
             if old and (old.size, old.mtime_ns) == (seen.st_size, seen.st_mtime_ns):
-                return StockInput(old.size, old.mtime_ns, old.digest, facts, old.row_count)
+                return replace(old, facts=facts)
             data = path.read_bytes()
             digest = hashlib.blake2b(data, digest_size=12).hexdigest()
             if old and old.digest == digest:
-                return StockInput(seen.st_size, seen.st_mtime_ns, digest, facts, old.row_count)
+                return replace(old, size=seen.st_size, mtime_ns=seen.st_mtime_ns, facts=facts)
             lines = data.count(b"\n") + (not data.endswith(b"\n")) - 1
             return StockInput(seen.st_size, seen.st_mtime_ns, digest, facts, max(lines, 0))
 
@@ -245,7 +246,9 @@ class _Builder:
         conditions: Conditions,
     ) -> dict[str, Any]:
         fingerprint = self._fingerprint(inputs, tables)
-        codes = sorted(inputs)
+        codes = sorted(code for code in inputs if inputs[code].row_count)
+        if not codes:
+            raise NothingUsable("stocks", self.failures)
         offsets = np.concatenate([[0], np.cumsum([inputs[code].row_count for code in codes])])
         before: dict[str, StockInput] = self.state.get("stocks", {})
         kept = {code for code in codes if code in before and before[code].key == inputs[code].key}
@@ -256,7 +259,7 @@ class _Builder:
                 if old_panel is not None:
                     self._copy(file, old_panel, codes, offsets, kept)
                 self._compute(file, codes, offsets, kept, inputs)
-            sessions = self._write_sessions(part, layout, codes, offsets, indices, fingerprint)
+            self._write_sessions(part, layout, codes, offsets, indices, fingerprint)
             self._write_indices(indices, fingerprint)
             self._write_conditions(part, layout, conditions)
             size = part.stat().st_size
@@ -265,7 +268,6 @@ class _Builder:
         self._write_state(inputs, tables, fingerprint, panel_bytes=size)
         panel = Panel.map_file(self.path)
         dropped = sorted(set(before) - set(codes))
-        assert len(sessions) == len(panel.sessions)
         return self._result(
             panel, built=len(codes) - len(kept), copied=len(kept), dropped=dropped, changed=True
         )
@@ -336,7 +338,7 @@ class _Builder:
         offsets: Array,
         indices: list[Bars],
         fingerprint: str,
-    ) -> Array:
+    ) -> None:
         """The sessions of the panel, each row's position among them, and the rows of each."""
         date = np.memmap(part, np.int32, "r", layout.offset_of["date"], (int(offsets[-1]),))
         traded = np.zeros(DAY_COUNT, dtype=bool)
@@ -368,7 +370,6 @@ class _Builder:
         batch = pa.record_batch([dates, lists], names=["date", "rows"])
         _write_batch(sessions_path(self.path, fingerprint), batch)
         del date
-        return days
 
     def _write_indices(self, indices: list[Bars], fingerprint: str) -> None:
         columns: dict[str, Any] = {"code": [bars.code for bars in indices for _ in range(len(bars))]}
@@ -421,6 +422,7 @@ class _Builder:
                 "fingerprint": fingerprint,
                 "panel_bytes": size,
                 "stocks": stocks,
+                "failures": {code: why for code, why in self.failures.items() if code in inputs},
                 "tables": dict(tables),
             },
         )

@@ -16,6 +16,7 @@ from ..data.source import Bars, BarSource
 from ..data.tdx_files import TdxFiles, find_vipdoc
 from ..market.codes import is_index
 
+OTHER_TABLES = frozenset([*KINDS, "calendar", "quality"])  # CSV files of ours that hold no bars
 SAVE_EVERY = 200  # codes between two writings of what came in, so that a kill loses little
 
 
@@ -52,7 +53,7 @@ def open_source(path: Path) -> BarSource:
     """The source that lies at a path: a vipdoc folder, a folder of CSV files, or one CSV file."""
     if path.is_dir():
         vipdoc = find_vipdoc(path)
-        return TdxFiles(vipdoc) if vipdoc is not None else CsvSource(path)
+        return TdxFiles(vipdoc) if vipdoc is not None else CsvSource(path, OTHER_TABLES)
     if path.is_file():
         return CsvSource(path)
     raise NoBarsFound(path, "a folder with CSV files or a vipdoc, or one CSV file")
