@@ -26,7 +26,7 @@ def publish(page: Page) -> None:
         )
 
     def load_market(command: str, settings: dict) -> dict:
-        """Bring a market in (simulate, download or import) and build the panel behind it. Returns the job that
+        """Bring a market in (simulate, download or import), then build the panel. Returns the job that
         builds the panel: when it is done, everything is."""
 
         def act() -> dict[str, Any]:

@@ -65,11 +65,10 @@ PLOTLY_PATH = "hermes/plotly.min.js"
 
 
 def build_page(page: Page) -> gr.Blocks:
-    """The whole page as a Gradio application, in the language of `page.t` until a browser asks for another."""
-    # What Gradio would set per component is set once in style.css.
+    """The whole page as a Gradio application, in the language of `page.t` until a browser chooses."""
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as demo:
         page.header()
-        with gr.Tabs(elem_id="tabs"):
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             for tab in TABS:
                 tab.build(page)
         page.wire(demo)
@@ -88,10 +87,9 @@ def page_head(language: str | None, built: str) -> str:
 def make_server_app(page: Page, language: str | None, auth: tuple[str, str] | None, port: int) -> FastAPI:
     """The page mounted in an application of our own, behind the check of who may talk to it."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(SameOrigin, is_local=page.is_local)  # type: ignore[arg-type]
-    plotly = Path(
-        str(importlib.metadata.distribution("plotly").locate_file("plotly/package_data/plotly.min.js"))
-    )
+    app.add_middleware(SameOrigin, is_local=page.is_local)
+    package = importlib.metadata.distribution("plotly")
+    plotly = Path(str(package.locate_file("plotly/package_data/plotly.min.js")))
     version = importlib.metadata.version("plotly")
 
     @app.get(f"/{PLOTLY_PATH}")

@@ -1,6 +1,7 @@
 """Charts of the download tab: speed by server, and how many stocks have data in each year."""
 
 from collections import defaultdict
+from itertools import pairwise
 from typing import Any
 
 from .jobs import Job
@@ -55,7 +56,7 @@ def speed_chart(job: Job | None, t: Translate) -> dict[str, Any]:
 def _speeds(events: list[dict[str, Any]]) -> list[float]:
     return [
         max(0.0, (after["done"] - before["done"]) / max(after["time"] - before["time"], 0.05))
-        for before, after in zip(events, events[1:], strict=False)
+        for before, after in pairwise(events)
     ]
 
 

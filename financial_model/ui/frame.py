@@ -64,7 +64,7 @@ class View:
         return [job for job in self.jobs if job.state == "queued"]
 
     def latest(self, *commands: str, where: Callable[[Job], bool] = lambda job: True) -> Job | None:
-        """The job to show for these commands: running, else waiting, else the newest that was ever started."""
+        """The job to show for these commands: running, else waiting, else the newest that ever started."""
         mine = [job for job in self.jobs if job.command in commands and where(job)]
         mine = [job for job in mine if job.is_active or job.started_at is not None]
         for group in ([job for job in mine if job.is_running], [job for job in mine if job.is_active], mine):

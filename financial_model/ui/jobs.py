@@ -231,6 +231,7 @@ class Jobs:
     def all(self) -> list[Job]:
         """Every job, oldest first."""
         with self._guard:
+            self._reap()
             names = self._names()
             for gone in set(self._readers) - set(names):
                 del self._readers[gone]
@@ -357,8 +358,7 @@ class Jobs:
             self._wake.clear()
 
     def advance(self) -> None:
-        """One look at the queue: reap what ended, start what may start, keep logs and folders bounded."""
-        self._reap()
+        """One look at the queue: start what may start, keep logs and folders bounded."""
         jobs = self.all()
         for job in jobs:
             if job.is_running:
@@ -419,7 +419,7 @@ class Jobs:
         ]
 
     def _reap(self) -> None:
-        """Collect the exit codes of our own children; a job of an earlier page is followed by its identity."""
+        """Collect the exit codes of our own children; one of an earlier page is known by its identity."""
         for job_id, child in list(self._children.items()):
             exit_code = child.poll()
             if exit_code is None:

@@ -19,29 +19,20 @@ TEMPLATE = """<section class="card chart">
 <div class="body"><div class="plot"></div><p class="empty"></p></div><p class="note"></p></section>"""
 
 
-class LiveChart(gr.HTML):
+def LiveChart(height: int = 260, **options: Any) -> gr.HTML:
     """A card with title, chart, PNG and CSV; its value comes from `card` or `empty_card`.
 
-    A click on a mark that carries `customdata` triggers `click` with {"code": ...}.
+    A click on a mark that carries `customdata` triggers `click` with {"code": ...}. (A function: Gradio
+    writes a stub file beside every class of component.)
     """
-
-    def __init__(self, height: int = 260, **options: Any) -> None:
-        classes = ["live-chart", *options.pop("elem_classes", [])]
-        super().__init__(
-            value=None,
-            html_template=TEMPLATE,
-            js_on_load=f"window.Hermes.chart(element, props, trigger, watch, {height})",
-            apply_default_css=False,
-            elem_classes=classes,
-            **options,
-        )
-
-    def get_block_name(self) -> str:
-        """The browser knows this as the plain component it is."""
-        return "html"
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "object"}
+    return gr.HTML(
+        value=None,
+        html_template=TEMPLATE,
+        js_on_load=f"window.Hermes.chart(element, props, trigger, watch, {height})",
+        apply_default_css=False,
+        elem_classes=["live-chart", *options.pop("elem_classes", [])],
+        **options,
+    )
 
 
 def card(

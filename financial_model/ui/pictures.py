@@ -1,6 +1,7 @@
 """The small drawings on the three doors, made from fixed shapes in the colours of the theme."""
 
 import math
+from itertools import pairwise
 
 WIDTH, HEIGHT = 400, 96
 
@@ -31,14 +32,15 @@ def _candles() -> str:
     low, high = min(values) - 6, max(values) + 6
     place = (HEIGHT - 12) / (high - low)
     parts = []
-    for i, (start, end) in enumerate(zip(values, values[1:], strict=False)):
+    for i, (start, end) in enumerate(pairwise(values)):
         x, top, bottom = 6 + i * 10.5, max(start, end), min(start, end)
         color = "var(--h-up)" if end >= start else "var(--h-down)"
         fill = "none" if end >= start else color
         y, height = 6 + (high - top) * place, max((top - bottom) * place, 1.0)
         wick = 3 + 2 * math.sin(i * 1.7)
         parts.append(
-            f'<path d="M{x + 2.5:.1f} {y - wick:.1f}V{y:.1f}M{x + 2.5:.1f} {y + height:.1f}v{wick:.1f}" stroke="{color}"/>'
+            f'<path d="M{x + 2.5:.1f} {y - wick:.1f}V{y:.1f}M{x + 2.5:.1f} {y + height:.1f}v{wick:.1f}" '
+            f'stroke="{color}"/>'
             f'<rect x="{x:.1f}" y="{y:.1f}" width="5" height="{height:.1f}" stroke="{color}" fill="{fill}"/>'
         )
     return _svg("".join(parts))

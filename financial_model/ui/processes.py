@@ -31,7 +31,7 @@ def spawn(
 
 
 def identity(pid: int) -> str | None:
-    """When a living process started, in the system's own words; None when there is none (or only its shell)."""
+    """When a living process started, in the system's own words; None when there is none (or a zombie)."""
     if sys.platform == "win32":
         return _windows_identity(pid)
     stat_path = Path(f"/proc/{pid}/stat")

@@ -202,7 +202,7 @@ def training_of(run: Run, jobs: list[Job]) -> Job | None:
 
 
 def resume_settings(run: Run) -> TrainSettings:
-    """Settings that go on with a run from its newest checkpoint; BadSetting when there is nothing left to do."""
+    """Settings that go on with a run from its newest checkpoint; BadSetting when nothing is left to do."""
     done, asked = run.epochs
     if not run.checkpoints:
         raise BadSetting("resume", run.label, "a run with a checkpoint")

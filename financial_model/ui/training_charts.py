@@ -148,7 +148,7 @@ def loss_chart(job: Job | None, t: Translate) -> dict[str, Any]:
         if x:
             mode = "lines+markers" if len(x) < 3 else "lines"
             traces.append(_line(x, y, token(color), t(f"train.chart.{name}"), 2, mode))
-    layout = {"xaxis": _epoch_axis(job, t), "yaxis": y_axis(tickformat=".3~g")}
+    layout: dict[str, Any] = {"xaxis": _epoch_axis(job, t), "yaxis": y_axis(tickformat=".3~g")}
     layout["xaxis"]["range"][0] = 0
     legend = [(t("train.chart.valid"), token("accent")), (t("train.chart.train"), token("muted"))]
     return card(title, traces, layout, subtitle=subtitle, legend=legend, name="loss", revision=job.id)
@@ -178,7 +178,7 @@ def parts_chart(job: Job | None, t: Translate) -> dict[str, Any]:
         at = floor + y[-1] / 2 if is_stacked else y[-1]
         floor += y[-1]
         notes.append(label(f"{t.choice('part', name)} {figure(y[-1], 2)}", 1.0, at, xref="paper"))
-    layout = {
+    layout: dict[str, Any] = {
         "margin": {"r": 96},
         "annotations": spread(notes, job),
         "xaxis": _epoch_axis(job, t),
@@ -256,6 +256,9 @@ def speed_chart(job: Job | None, t: Translate) -> dict[str, Any]:
         return empty_card(title, t("train.chart.empty"), subtitle)
     x, y = [at for at, _, _ in job.trail.losses], [speed for _, _, speed in job.trail.losses]
     trace = _line(x, y, token("accent"), title, 1.5) | {"hovertemplate": "%{y:,.0f}"}
-    layout = {"xaxis": _epoch_axis(job, t), "yaxis": y_axis(rangemode="tozero", tickformat="~s")}
+    layout: dict[str, Any] = {
+        "xaxis": _epoch_axis(job, t),
+        "yaxis": y_axis(rangemode="tozero", tickformat="~s"),
+    }
     layout["xaxis"]["range"][0] = 0
     return card(title, [trace], layout, subtitle=subtitle, name="throughput", revision=job.id)

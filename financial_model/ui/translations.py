@@ -5,7 +5,6 @@ from their class name and fields (`error.BadSetting`), never by parsing English.
 """
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 from .texts import TABLES
@@ -27,6 +26,25 @@ EXPECTED: tuple[tuple[str, str], ...] = (
     (r"a list", "一个列表"),
     (r"a JSON object.*", "一组设置"),
     (r"either one as-of date or a range, not both", "基准日和区间只能二选一"),
+)
+
+
+# What the machine check measured, in its words, and the same in Chinese.
+MEASURED: tuple[tuple[str, str], ...] = (
+    (r"no CUDA device(, the CPU is used)?", "无 CUDA 设备，使用 CPU"),
+    (r"(.+), a product took (\S+ ms)", r"\1，矩阵乘 \2"),
+    (r"none of (\d+) servers answers?", r"\1 台均未应答"),
+    (r"(\d+) of (\d+) answer, best (\S+ ms)", r"\2 台中 \1 台应答，最快 \3"),
+    (r"(\S+) GB free", r"\1 GB 可用"),
+    (r"(\d+) is free", r"\1 空闲"),
+    (r"(\d+) answers.*", r"\1 已有页面在用"),
+    (r"missing: (.+)", r"缺少：\1"),
+    (r"(\S+) is not installed", r"未安装 \1"),
+    (r"not installed; eager kernels are used", "未安装，使用普通算子"),
+    (r"(triton \S+); used on a CUDA device", r"\1，有 CUDA 设备时启用"),
+    (r"none; --compile falls back", "无，编译选项不起作用"),
+    (r"(.+) cannot be written", r"\1 不可写"),
+    (r"(torch \S+), (\d+) threads", r"\1，\2 线程"),
 )
 
 
@@ -58,6 +76,7 @@ class Translate:
     def count(self, value: float, digits: int = 0) -> str:
         """A count as people write it: 4.86 万, 3.2 亿 / 48.6 k, 3.2 M; below ten thousand in full."""
         size = abs(value)
+        steps: tuple[tuple[float, str], ...]
         if self.language == "zh":
             steps = ((1e8, " 亿"), (1e4, " 万"))
         else:
@@ -86,9 +105,17 @@ class Translate:
             else self("duration.seconds", seconds=rest)
         )
 
+    def measured(self, value: str) -> str:
+        """What a check measured, in this language.
+
+        >>> Translate("zh").measured("62.6 GB free")
+        '62.6 GB 可用'
+        """
+        return _in_chinese(MEASURED, value) if self.language == "zh" else value
+
     def check(self, name: str, value: str) -> str:
-        """A measured value of a check, shortened to what a person looks for."""
-        return value.split(",")[0] if name in ("torch", "gpu", "python") else value
+        """A measured value shortened to what a person looks for."""
+        return self.measured(value.split(",")[0] if name in ("torch", "gpu", "python") else value)
 
     # ------------------------------------------------------------------ errors
 
@@ -118,11 +145,16 @@ class Translate:
     def _expected(self, text: str) -> str:
         if self.language == "en":
             return text
-        for pattern, chinese in EXPECTED:
-            if match := re.fullmatch(pattern, text.rstrip(".")):
-                named = match.expand(chinese)
-                return re.sub(r"\{(\w+)\}", lambda found: self.choice("setting", found[1]), named)
-        return text
+        named = _in_chinese(EXPECTED, text)
+        return re.sub(r"\{(\w+)\}", lambda found: self.choice("setting", found[1]), named)
+
+
+def _in_chinese(table: tuple[tuple[str, str], ...], text: str) -> str:
+    """The first entry of a table that fits the whole text, filled in; the text itself when none does."""
+    for pattern, chinese in table:
+        if match := re.fullmatch(pattern, text.rstrip(".")):
+            return match.expand(chinese)
+    return text
 
 
 def minus(text: str) -> str:
@@ -152,6 +184,3 @@ def percent(value: float | None, digits: int = 1, *, signed: bool = False) -> st
     ('−3.7 %', '+13 %')
     """
     return "—" if value is None or value != value else figure(100 * value, digits, signed=signed) + " %"
-
-
-Render = Callable[[Translate], Any]

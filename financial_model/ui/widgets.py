@@ -93,18 +93,16 @@ def _cell(value: Any) -> str:
 def card(title: str, body: str, sub: str = "", note: str = "") -> str:
     """A card of HTML; `body` is HTML already."""
     foot = f'<p class="note">{escape(note)}</p>' if note else ""
-    return (
-        f'<section class="card"><header><h3>{escape(title)}</h3><span class="sub">{escape(sub)}</span></header>'
-        f"{body}{foot}</section>"
-    )
+    head = f'<header><h3>{escape(title)}</h3><span class="sub">{escape(sub)}</span></header>'
+    return f'<section class="card">{head}{body}{foot}</section>'
 
 
 def command_box(t: Translate, line: str) -> str:
     """The line that does the same from a shell, with a button that copies it."""
+    idle, done = escape(t("word.copy")), escape(t("word.copied"))
     return (
         f'<div class="command"><code>{escape(line)}</code><button type="button" data-copy>'
-        f'<span class="idle">{escape(t("word.copy"))}</span><span class="done">{escape(t("word.copied"))}</span>'
-        "</button></div>"
+        f'<span class="idle">{idle}</span><span class="done">{done}</span></button></div>'
     )
 
 
@@ -127,6 +125,7 @@ def job_message(t: Translate, job: Job | None, ahead: int = 0) -> str:
 def job_error(t: Translate, job: Job) -> str:
     """What went wrong in a job, in this language."""
     end = job.trail.end
-    fields = end.get("fields") if isinstance(end.get("fields"), dict) else {}
+    found = end.get("fields")
+    fields: dict[str, Any] = found if isinstance(found, dict) else {}
     name, text = str(end.get("error", "")), str(end.get("message", ""))
     return t.error(name, text, {"message": text, **fields})

@@ -47,7 +47,8 @@ def build(page: Page) -> None:
 def first_start_doors(page: Page) -> None:
     page.html(
         lambda t: (
-            f'<div class="question"><h2>{escape(t("first.title"))}</h2><p>{escape(t("first.subtitle"))}</p></div>'
+            f'<div class="question"><h2>{escape(t("first.title"))}</h2>'
+            f"<p>{escape(t('first.subtitle'))}</p></div>"
         )
     )
     noticed, told = gr.HTML("", apply_default_css=False), gr.HTML("", apply_default_css=False)
@@ -172,11 +173,14 @@ def _machine_card(t: Translate, checks: dict[str, dict[str, Any]]) -> str:
         body = f'<p class="help">{escape(t("first.machine.pending"))}</p>'
     else:
         signs = {"ok": "✓", "warn": "!", "fail": "✗"}
-        cells = "".join(
-            f'<div class="figure"><span>{escape(t(f"check.{name}"))}</span>'
-            f"<b>{escape(t.check(name, str(checks[name].get('value', ''))))} {signs.get(str(checks[name].get('state')), '')}</b></div>"
-            for name in shown
-        )
+
+        def cell(name: str) -> str:
+            check = checks[name]
+            value = t.check(name, str(check.get("value", "")))
+            text = f"{value} {signs.get(str(check.get('state')), '')}"
+            return f'<div class="figure"><span>{escape(t(f"check.{name}"))}</span><b>{escape(text)}</b></div>'
+
+        cells = "".join(cell(name) for name in shown)
         body = f'<div class="figures">{cells}</div>'
     return widgets.card(t("first.machine"), body, t("first.machine.more"))
 

@@ -1,4 +1,4 @@
-"""Multi-Dimensional Training: one model of all stocks under industry, style and regime, or of one industry."""
+"""Multi-Dimensional Training: one model of all stocks under industry, style and regime; or one industry."""
 
 from html import escape
 from typing import Any
@@ -65,7 +65,7 @@ def _glance(view: View) -> list[Any]:
             ]
         )
     head = (
-        f'<header><h3>{escape(t("train.universe"))}</h3><span class="sub">{escape(t("train.universe.sub"))}</span>'
-        "</header>"
+        f'<header><h3>{escape(t("train.universe"))}</h3>'
+        f'<span class="sub">{escape(t("train.universe.sub"))}</span></header>'
     )
     return [head + body, gr.update(interactive=view.market.has_panel and not is_busy)]

@@ -63,7 +63,8 @@ def build(page: Page) -> None:
         return reader.get(ticked[-1] if ticked else "", page.jobs.all())
 
     def act(language: str, ticked: list[str], do: Any, done: str) -> str:
-        t, told = Translate(language), {}
+        t = Translate(language)
+        told: dict[str, Any] = {}
         problem = actions.attempt(language, lambda: told.update(do(run_of(ticked)) or {}))
         return problem or widgets.message(t(done, **told))
 

@@ -126,7 +126,7 @@ def _checks(t: Translate, result: dict[str, Any], doctor: Job | None) -> str:
             (
                 t.choice("check", check.get("name", "")),
                 widgets.Markup(widgets.tag(t.choice("system.state", state), STATE_KINDS.get(state, ""))),
-                str(check.get("value", "")),
+                t.measured(str(check.get("value", ""))),
                 advice if state != "ok" else "",
             )
         )
@@ -159,7 +159,8 @@ def _jobs(t: Translate, jobs: list[Job], chosen: str) -> str:
 
 
 def _log(t: Translate, job: Job | None) -> str:
-    title = f'<header><h3>{escape(t("system.log"))}</h3><span class="sub">{escape(job.id if job else "")}</span></header>'
+    name = escape(job.id if job else "")
+    title = f'<header><h3>{escape(t("system.log"))}</h3><span class="sub">{name}</span></header>'
     if job is None:
         return f'{title}<p class="help">{escape(t("system.log.none"))}</p>'
     text = job.log_tail(12_000)

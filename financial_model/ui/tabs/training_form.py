@@ -49,11 +49,11 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 # The fields of the form in the order in which handlers are handed them.
 FIELDS = (
-    "kind", "mode", "industry", "max_stocks", "codes", "context", "prediction", "train_end", "valid_end", "loss",
-    "epochs", "batch_size", "learning_rate", "save_interval", "hidden", "layers", "heads", "dropout",
-    "industry_embedding", "style_embedding", "regime_embedding", "mixed_precision", "compile", "patience", "seed",
-    "ensemble", "name", "output",
-)  # fmt: skip
+    *("kind", "mode", "industry", "max_stocks", "codes", "context", "prediction", "train_end", "valid_end"),
+    *("loss", "epochs", "batch_size", "learning_rate", "save_interval", "hidden", "layers", "heads", "dropout"),
+    *("industry_embedding", "style_embedding", "regime_embedding", "mixed_precision", "compile", "patience"),
+    *("seed", "ensemble", "name", "output"),
+)
 SAVED_DIR = "settings"
 
 
@@ -328,7 +328,7 @@ def _connect(page: Page, form: Form, preset: Any, folds: Sequence[Any], saved: A
             lambda kind: gr.update(interactive=kind != "lstm"), [made["kind"]], [made["heads"]], **quiet
         )
 
-    summarised = (
+    summarised: tuple[str, ...] = (
         "kind",
         "hidden",
         "layers",

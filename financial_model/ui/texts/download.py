@@ -23,7 +23,7 @@ TEXTS = {
     ),
     "door.import.needs": (
         "需要：每股一个 CSV，含 date, open … volume 六列\n原始（不复权）价格；先检查，后写入",
-        "Needs a CSV a stock with date, open … volume,\nin raw (unadjusted) prices. Checked first, then written.",
+        "A CSV a stock with date, open … volume,\nin raw (unadjusted) prices. Checked first, then written.",
     ),
     "door.practice.title": ("生成练习行情", "Make a practice market"),
     "door.practice.what": (

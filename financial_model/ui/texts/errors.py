@@ -23,7 +23,8 @@ TEXTS = {
     "error.StopRequested": ("已按要求停止。", "Stopped as asked."),
     "error.UnusableForecasts": ("这些预测无法评估（{reason}）。", "These forecasts cannot be judged."),
     "error.SeenInTraining": (
-        "从 {first} 开始的测试会用到训练或验证过的交易日（截至 {last_seen}）。请从 {first_allowed} 或更晚开始。",
+        "从 {first} 开始的测试会用到训练或验证过的交易日（截至 {last_seen}）。"
+        "请从 {first_allowed} 或更晚开始。",
         "The test range was seen in training.",
     ),
     "error.EmptyTestRange": (
@@ -86,6 +87,11 @@ TEXTS = {
     "error.QueueFull": ("已有 {waiting} 个任务在排队。请先停止一些，或等它们结束。", "Too many jobs wait."),
     "error.NoSuchJob": ("这个工作区里没有任务 {job}。", "There is no such job."),
     "error.NoSuchRun": ("这个工作区里没有这条训练记录，请在列表中选择。", "There is no such run."),
+    "error.NoServerAnswers": (
+        "行情服务器都没有应答（试了 {tried_count} 台）。请检查网络与端口 7709，或导入本地文件、使用练习行情。",
+        "No quote server answers.",
+    ),
+    "error.NothingToRetry": ("没有上次失败的股票需要重试。", "Nothing failed last time."),
     "error.InternalError": (
         "程序内部出错（{message}）。详情见日志。",
         "A fault of the program; see the log.",

@@ -71,7 +71,7 @@ TEXTS = {
     "job.stopped": ("已按要求停止。{saved}", "Stopped as asked. {saved}"),
     "job.lost": (
         "任务的进程已不在（可能被系统结束或断电）。已保存的内容都在，可以再次开始。",
-        "The job's process is gone (ended by the system, or a power cut). What was saved is there; start it again.",
+        "The job's process is gone (ended by the system?). What was saved is there; start it again.",
     ),
     "job.failed": ("失败：{reason}", "Failed: {reason}"),
     "job.internal": ("程序内部出错：{message}", "A fault of the program: {message}"),
