@@ -45,16 +45,20 @@ class Loss(Protocol):
 
 @dataclass(frozen=True)
 class _PathAndRank:
-    """The frame of every loss: weighted terms of the path, plus the rank term of the score."""
+    """The frame of every loss: weighted terms of the path, plus the rank term of the score.
+
+    `ranked` puts the label's rank within its session, as a normal score, in place of its clipped z-score.
+    """
 
     rank: float = 1.0
+    ranked: bool = False
     levels: ClassVar[tuple[float, ...]] = (0.5,)
 
     def __call__(self, output: Output, batch: "Batch") -> tuple[Tensor, Terms]:
         quantiles, score = (_at_least_single(x) for x in output)
         target = batch.target.to(quantiles.dtype)
         terms = self.path_terms(quantiles, target, batch)
-        terms["rank"] = self.rank * rank_loss(score, batch.label, batch.session)
+        terms["rank"] = self.rank * rank_loss(score, batch.label, batch.session, self.ranked)
         return torch.stack(list(terms.values())).sum(), {name: term.detach() for name, term in terms.items()}
 
     def path_terms(self, quantiles: Tensor, target: Tensor, batch: "Batch") -> Terms:
@@ -219,7 +223,7 @@ def pinball_error(quantiles: Tensor, target: Tensor, levels: tuple[float, ...]) 
     return _mean(torch.maximum(level * error, (level - 1) * error).mean(-1), known)
 
 
-def rank_loss(score: Tensor, label: Tensor, session: Tensor) -> Tensor:
+def rank_loss(score: Tensor, label: Tensor, session: Tensor, ranked: bool = False) -> Tensor:
     """1 - correlation of score and standardised label within each session, averaged by labels; all (B,).
 
     Sessions with fewer than 5 known labels are pooled into one group, which is what a batch of one stock
@@ -232,7 +236,10 @@ def rank_loss(score: Tensor, label: Tensor, session: Tensor) -> Tensor:
     """
     known, filled = _split_known(label.to(score.dtype))
     groups = session_groups(session, known)
-    label = standardise_within(filled, known, groups).clamp(-LABEL_CLIP, LABEL_CLIP)
+    if ranked:
+        label = normal_scores_within(filled, known, groups)
+    else:
+        label = standardise_within(filled, known, groups).clamp(-LABEL_CLIP, LABEL_CLIP)
     product = standardise_within(score, known, groups) * standardise_within(label, known, groups)
     return 1 - _mean(product, known)
 
@@ -260,6 +267,23 @@ def standardise_within(x: Tensor, known: Tensor, groups: Tensor) -> Tensor:
     centred = (x - (_sum_within(x * weight, groups) / count)[groups]) * weight
     variance = _sum_within(centred.square(), groups) / count
     return centred * (variance + 1e-8).rsqrt()[groups]
+
+
+def normal_scores_within(x: Tensor, known: Tensor, groups: Tensor) -> Tensor:
+    """The normal quantile of (rank + 1/2) / n of each known sample within its group; 0 elsewhere.
+
+    >>> x, groups = torch.tensor([30.0, 10.0, 20.0]), torch.zeros(3, dtype=torch.int64)
+    >>> normal_scores_within(x, torch.ones(3, dtype=torch.bool), groups)
+    tensor([ 0.9674, -0.9674,  0.0000])
+    """
+    groups = torch.where(known, groups, len(x) + 1)  # the unknown last, in a group of their own
+    by_value = x.argsort(stable=True)
+    order = by_value[groups[by_value].argsort(stable=True)]
+    count = x.new_zeros(len(x) + 2).index_add(0, groups, torch.ones_like(x))
+    first = count.cumsum(0) - count
+    rank = torch.empty_like(x).scatter(0, order, torch.arange(len(x), device=x.device).to(x.dtype))
+    share = (rank - first[groups] + 0.5) / count[groups]
+    return torch.where(known, math.sqrt(2) * torch.erfinv(2 * share - 1), 0.0)
 
 
 def spread_ratio(forecast: Tensor, target: Tensor) -> float:

@@ -10,9 +10,11 @@ from financial_model.models.interface import Output
 from financial_model.training.improved_loss import (
     LOSSES,
     direction_error,
+    normal_scores_within,
     pinball_error,
     rank_loss,
     session_groups,
+    spread_ratio,
     standardise_within,
 )
 
@@ -118,6 +120,26 @@ def test_other_samples_of_the_same_session_alone_move_the_score(name):
     assert score.grad[~in_first].abs().max() == 0
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_forecast_neither_collapses_nor_overshoots(name):
+    """Where x explains a share of the target, the fitted path spreads by that share."""
+    generator, correlation = torch.Generator().manual_seed(2), 0.3
+    x, noise = torch.randn(2, 2000, generator=generator, dtype=torch.float64)
+    z = correlation * x + (1 - correlation**2) ** 0.5 * noise
+    batch = SimpleNamespace(target=z[:, None], label=0.02 * z, session=torch.arange(2000) % 10)
+    loss = LOSSES[name]()
+    spread = torch.special.ndtri(torch.tensor(loss.levels, dtype=torch.float64))
+    slopes = torch.full((2,), 0.01, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adam([slopes], lr=0.02)
+    for _ in range(150):
+        optimizer.zero_grad()
+        output = Output((slopes[0] * x)[:, None, None] + spread, slopes[1] * x)
+        loss(output, batch)[0].backward()
+        optimizer.step()
+    assert slopes[1] > 0
+    assert 0.6 * correlation < spread_ratio((slopes[0] * x).detach(), z) < 1.4 * correlation
+
+
 def test_mean_squared_error_by_hand():
     batch = SimpleNamespace(
         target=torch.tensor([[1.0, NAN], [3.0, -1.0]]),
@@ -181,6 +203,28 @@ def test_a_shift_of_a_whole_session_does_not_change_the_rank_loss():
     expected = rank_loss(score, batch.label, batch.session).item()
     assert rank_loss(score, moved, batch.session).item() == pytest.approx(expected)
     assert rank_loss(score + batch.session, batch.label, batch.session).item() == pytest.approx(expected)
+
+
+def test_ranked_labels_know_only_the_order_within_the_session():
+    batch = make_batch(size=40, sessions=4)
+    batch.label[::7] = NAN
+    score = torch.randn(40, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    expected = rank_loss(score, batch.label, batch.session, ranked=True).item()
+    bent = (batch.label * 40).exp() + batch.session
+    assert rank_loss(score, bent, batch.session, ranked=True).item() == pytest.approx(expected)
+    assert rank_loss(score, -batch.label, batch.session, ranked=True).item() == pytest.approx(2 - expected)
+
+
+def test_normal_scores_are_those_of_each_session_alone():
+    batch = make_batch(size=40, sessions=4)
+    known = torch.arange(40) % 5 != 0
+    scores = normal_scores_within(batch.label, known, batch.session)
+    assert (scores[~known] == 0).all()
+    for session in range(4):
+        mine = known & (batch.session == session)
+        rank = batch.label[mine].argsort().argsort()
+        expected = torch.special.ndtri((rank + 0.5) / mine.sum())
+        torch.testing.assert_close(scores[mine], expected.double(), rtol=1e-5, atol=1e-6)
 
 
 def test_one_stock_through_time_is_one_group():
