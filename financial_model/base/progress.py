@@ -57,6 +57,10 @@ class Progress:
         for sink in self._sinks:
             sink(event)
 
+    def also(self, sink: Sink) -> "Progress":
+        """The same progress, told to one more."""
+        return Progress(*self._sinks, sink, stop=self._stop)
+
     def stage(self, stage: str, message: str = "", **fields: Any) -> None:
         self.emit("stage", stage=stage, message=message, **fields)
 

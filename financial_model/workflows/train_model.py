@@ -13,6 +13,7 @@ from ..models.checkpoint import checkpoint_path, load_checkpoint
 from ..training.compiled_trainer import CompiledTrainer
 from ..training.distributed import Ranks
 from ..training.run_files import RunFiles
+from ..training.tensorboard import TensorBoardSink
 from ..training.train import Trainer
 
 
@@ -36,6 +37,10 @@ def train_on_panel(
         settings = replace(checkpoint.settings, resume=settings.resume)
         files = RunFiles(files.workspace, settings.output, settings.name, stamp)
     ranks = Ranks.join()
+    board = None
+    if settings.tensorboard and ranks.is_writer:
+        board = TensorBoardSink(files.path("tensorboard"))
+        progress = progress.also(board)
     try:
         progress.stage("features", "computing features")
         dataset = open_dataset(panel, settings, ranks.device)
@@ -43,3 +48,5 @@ def train_on_panel(
         return kind(dataset, files, progress, fit_calibration, ranks, checkpoint).run()
     finally:
         ranks.leave()
+        if board is not None:
+            board.close()
