@@ -69,8 +69,10 @@ def build_page(page: Page) -> gr.Blocks:
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as demo:
         page.header()
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
+            # Whatever a tab makes belongs inside its gr.Tab: a stray component here would shift the strip.
             for tab in TABS:
                 tab.build(page)
+        page.footer()
         page.wire(demo)
         api.publish(page)
     return demo

@@ -66,9 +66,7 @@ def _speeds_by_server(events: list[dict[str, Any]]) -> dict[str, list[float]]:
     for index, event in enumerate(events):
         for server in event.get("servers") or []:
             if isinstance(server, dict) and isinstance(server.get("answers"), (int, float)):
-                counts[str(server.get("name") or server.get("server") or server.get("host"))][index] = server[
-                    "answers"
-                ]
+                counts[str(server.get("name") or server.get("address"))][index] = server["answers"]
     speeds = {
         name: [
             max(0.0, (series[i + 1] - series[i]) / max(events[i + 1]["time"] - events[i]["time"], 0.05))
@@ -83,13 +81,7 @@ def _speeds_by_server(events: list[dict[str, Any]]) -> dict[str, list[float]]:
 def years_chart(market: MarketStatus, t: Translate) -> dict[str, Any]:
     """How many stocks have data in each year, from the first and last session of each."""
     title, subtitle = t("download.chart.years"), t("download.chart.years.sub")
-    codes = (market.metadata or {}).get("codes")
-    counts: dict[int, int] = defaultdict(int)
-    for entry in codes.values() if isinstance(codes, dict) else ():
-        first, last = str(entry.get("first") or ""), str(entry.get("last") or "")
-        if first[:4].isdigit() and last[:4].isdigit() and not entry.get("is_index"):
-            for year in range(int(first[:4]), int(last[:4]) + 1):
-                counts[year] += 1
+    counts = market.by_year
     if not counts:
         return empty_card(title, t("download.chart.years.empty"), subtitle)
     years = sorted(counts)

@@ -232,6 +232,9 @@ class Page:
         self.seen = gr.State({})
         self.live([chips], lambda view: [header_chips(view)])
 
+    def footer(self) -> None:
+        self.html(_footnote, elem_id="footnote")
+
     def wire(self, demo: gr.Blocks) -> None:
         """Connect the timer, the first load and the language; called when all tabs are built."""
         options: dict[str, Any] = {
@@ -285,6 +288,13 @@ def _mark(content: Any) -> str:
     """A short mark of a value, by which it is known to be the same."""
     text = content if isinstance(content, str) else json.dumps(content, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def _footnote(t: Translate) -> str:
+    rises = "".join(
+        f'<span class="when-{color}">{escape(t(f"word.rises_{color}"))}</span>' for color in ("red", "green")
+    )
+    return f'<div class="footnote"><span>{escape(t("word.advice"))}</span><span>{rises}</span></div>'
 
 
 def _theme_button(t: Translate) -> str:

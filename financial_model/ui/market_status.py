@@ -1,12 +1,15 @@
 """What a workspace holds, read in moments from small files: no panel is opened, torch never imported."""
 
 import os
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..base.errors import DamagedFile
 from ..base.workspace import Workspace, read_json
+
+MAX_YEARS = 200
 
 
 @dataclass(frozen=True)
@@ -17,9 +20,11 @@ class MarketStatus:
     first_session: str = ""
     last_session: str = ""
     bars: int = 0
+    by_year: dict[int, int] = field(default_factory=dict)
     is_simulated: bool = False
     has_panel: bool = False
     metadata: dict[str, Any] | None = None
+    quality: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
@@ -35,12 +40,30 @@ class MarketReader:
         self._status = MarketStatus()
 
     def read(self) -> MarketStatus:
-        paths = (self.workspace.metadata_path, self.workspace.panel_path, self.workspace.bars_dir)
+        paths = (
+            self.workspace.metadata_path,
+            self.workspace.panel_path,
+            self.workspace.bars_dir,
+            _quality_path(self.workspace),
+        )
         stamp = tuple(_stamp(path) for path in paths)
         if stamp != self._stamp:
             self._status = read_market(self.workspace)
             self._stamp = stamp
         return self._status
+
+
+def _quality_path(workspace: Workspace) -> Path:
+    return workspace.stock_data_dir / "quality.json"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON object, or an empty one where there is none that can be read."""
+    try:
+        value = read_json(path)
+    except (OSError, DamagedFile):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
@@ -53,34 +76,35 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 def read_market(workspace: Workspace) -> MarketStatus:
     """The status from metadata.json; the files themselves are counted where it is missing or torn."""
+    metadata = _read(workspace.metadata_path)
     try:
-        metadata = read_json(workspace.metadata_path)
-    except (OSError, DamagedFile):
-        metadata = {}
-    if not isinstance(metadata, dict):
-        metadata = {}
-    try:
-        stocks = sum(name.lower().endswith(".csv") for name in os.listdir(workspace.bars_dir))
+        stocks = {name[:-4] for name in os.listdir(workspace.bars_dir) if name.lower().endswith(".csv")}
     except OSError:
-        stocks = 0
+        stocks = set()
     return MarketStatus(
-        stocks=stocks,
+        stocks=len(stocks),
         is_simulated=metadata.get("simulated") is True,
         has_panel=workspace.panel_path.is_file(),
         metadata=metadata,
-        **_span(metadata),
+        quality=_read(_quality_path(workspace)),
+        **_span(metadata, stocks),
     )
 
 
-def _span(metadata: dict[str, Any]) -> dict[str, Any]:
-    """First and last session and the count of bars, over what the metadata tells of each code."""
+def _span(metadata: dict[str, Any], stocks: set[str]) -> dict[str, Any]:
+    """First and last session, bars, and stocks by year, over what the metadata tells of each stock."""
     codes = metadata.get("codes")
-    entries = (
-        [entry for entry in codes.values() if isinstance(entry, dict)] if isinstance(codes, dict) else []
-    )
+    known = codes.items() if isinstance(codes, dict) else ()
+    entries = [entry for code, entry in known if code in stocks and isinstance(entry, dict)]
     counts = [entry.get("count") for entry in entries]
+    by_year: Counter[int] = Counter()
+    for entry in entries:
+        first, last = str(entry.get("first") or "")[:4], str(entry.get("last") or "")[:4]
+        if first.isdigit() and last.isdigit() and int(last) - int(first) < MAX_YEARS:
+            by_year.update(range(int(first), int(last) + 1))
     return {
         "first_session": min((str(entry["first"]) for entry in entries if entry.get("first")), default=""),
         "last_session": max((str(entry["last"]) for entry in entries if entry.get("last")), default=""),
         "bars": sum(count for count in counts if isinstance(count, int)),
+        "by_year": dict(sorted(by_year.items())),
     }

@@ -59,6 +59,7 @@ def rank_ic_chart(job: Job | None, previous: Job | None, t: Translate) -> dict[s
             traces.append(
                 {
                     "type": "scatter",
+                    "mode": "lines",
                     "x": [*places, *reversed(places)],
                     "y": [v + se for _, v, se in band] + [v - se for _, v, se in reversed(band)],
                     "fill": "toself",

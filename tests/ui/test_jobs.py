@@ -194,7 +194,9 @@ def test_torn_and_foreign_lines_of_events_are_passed_over(make_jobs):
     assert len(jobs.get(job.id).trail.epochs) == 2
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"command": "rm -rf"}', '{"command": "train", "settings": 3}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"command": "rm -rf"}', '{"command": "train", "settings": 3}']
+)
 def test_a_folder_without_proper_settings_is_no_job(make_jobs, workspace, text):
     jobs = make_jobs()
     folder = workspace.jobs_dir / "20180101_120000_train_abcd"
@@ -206,7 +208,9 @@ def test_a_folder_without_proper_settings_is_no_job(make_jobs, workspace, text):
 def test_what_a_job_tells_is_bounded_however_long_it_runs():
     trail = Trail()
     for step in range(20_000):
-        trail.add({"kind": "step", "time": float(step), "step": step, "step_count": 20_000, "epoch": 1, "loss": 1.0})
+        trail.add(
+            {"kind": "step", "time": float(step), "step": step, "step_count": 20_000, "epoch": 1, "loss": 1.0}
+        )
         trail.add({"kind": "warning", "time": float(step), "message": "again"})
     assert len(trail.losses) <= MAX_POINTS
     assert trail.losses[-1][0] == pytest.approx(1.0, abs=1e-3)
@@ -243,7 +247,10 @@ def test_the_log_shows_a_rewritten_line_as_it_was_last():
 
 SETTINGS = [
     ("simulate", SimulateSettings(stocks=20, signal=0.2)),
-    ("download", DownloadSettings(stocks=300, servers=("a.example:7709", "b.example:7709"), retry_failed=True)),
+    (
+        "download",
+        DownloadSettings(stocks=300, servers=("a.example:7709", "b.example:7709"), retry_failed=True),
+    ),
     ("download", DownloadSettings(codes=("SH600519", "SZ000001"))),
     ("import", ImportSettings(path="/a folder/with spaces", max_stocks=3)),
     ("build-panel", PanelSettings(rebuild=True)),
@@ -263,7 +270,9 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize(("command", "settings"), SETTINGS, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("command", "settings"), SETTINGS, ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_the_command_line_that_is_shown_means_the_same_settings(command, settings, monkeypatch):
     import shlex
 

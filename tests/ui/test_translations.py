@@ -30,7 +30,6 @@ def fields(text):
     return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
 
-
 def problems_of(key):
     """What is wrong with the two texts of a key."""
     chinese, english = TEXTS[key]
@@ -80,7 +79,7 @@ def test_no_text_is_left_over():
             or key.startswith(("error.", "setting."))
         )
 
-    assert [key for key in sorted(TEXTS) if not is_used(key)] == []
+    assert ", ".join(key for key in sorted(TEXTS) if not is_used(key)) == ""
 
 
 def test_no_text_is_missing():
@@ -136,7 +135,10 @@ def test_a_chinese_error_names_no_field_that_its_class_does_not_carry(kind):
 
 def test_a_bad_setting_is_told_with_its_name_and_its_range():
     error = errors.BadSetting("epochs", 0, "a number from 1 to 10000")
-    assert Translate("zh").error("BadSetting", str(error), error.fields) == "轮数 的值“0”不可用，应为1 到 10000 之间的数。"
+    assert (
+        Translate("zh").error("BadSetting", str(error), error.fields)
+        == "轮数 的值“0”不可用，应为1 到 10000 之间的数。"
+    )
     assert Translate("en").error("BadSetting", str(error), error.fields) == str(error)
 
 
@@ -151,7 +153,12 @@ def test_braces_in_what_was_seen_do_no_harm():
 
 @pytest.mark.parametrize(
     ("value", "chinese", "english"),
-    [(842, "842", "842"), (48_600, "4.86 万", "48.6 k"), (3.2e8, "3.2 亿", "320 M"), (-12_345, "−1.23 万", "−12.3 k")],
+    [
+        (842, "842", "842"),
+        (48_600, "4.86 万", "48.6 k"),
+        (3.2e8, "3.2 亿", "320 M"),
+        (-12_345, "−1.23 万", "−12.3 k"),
+    ],
 )
 def test_counts_are_written_as_each_language_writes_them(value, chinese, english):
     assert Translate("zh").count(value) == chinese

@@ -1,6 +1,5 @@
 """Data Download: bring a market in (download, import, simulate), see what is here and how good it is."""
 
-from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -20,7 +19,9 @@ from ..translations import Translate, figure
 
 SOURCES = ("download", "import", "simulate")
 COMMANDS = ("download", "import", "simulate", "build-panel")
-MAX_FAILURES_SHOWN = 100
+MAX_FAILURES_SHOWN, MAX_SERVERS_SHOWN = 100, 40
+SERVER_KINDS = {"ok": "ok", "slow": "warn", "resting": "warn", "unknown": ""}
+REMEDY_KINDS = {"retry": "warn", "other_server": "warn"}
 
 
 def build(page: Page) -> None:
@@ -59,14 +60,16 @@ def first_start_doors(page: Page) -> None:
                 stocks = page.make(
                     gr.Number, "download.stocks", value=DownloadSettings().stocks, min_width=100
                 )
-                start = page.make(gr.Textbox, "download.start", value="2015-01-01", min_width=100)
+                start = page.make(
+                    gr.Textbox, "download.start", max_lines=1, value="2015-01-01", min_width=100
+                )
             page.html(lambda t: _needs(t, "download"))
             download = page.make(
                 gr.Button, "download.go.download", variant="primary", elem_id="door-download-go"
             )
         with gr.Column(elem_classes=["card", "door"]):
             page.html(lambda t: _door_head(t, "import", ""))
-            path = page.make(gr.Textbox, "download.path")
+            path = page.make(gr.Textbox, "download.path", max_lines=1)
             page.html(lambda t: _needs(t, "import"))
             import_ = page.make(gr.Button, "download.go.import", elem_id="door-import-go")
         with gr.Column(elem_classes=["card", "door"]) as practice_door:
@@ -208,17 +211,17 @@ def settings_column(page: Page) -> tuple[list[Any], Any, list[Any]]:
                     gr.Number, "download.stocks", value=defaults.stocks, precision=0, min_width=100
                 )
                 start = page.make(
-                    gr.Textbox, "download.start", value=defaults.start.isoformat(), min_width=100
+                    gr.Textbox, "download.start", max_lines=1, value=defaults.start.isoformat(), min_width=100
                 )
-            codes = page.make(gr.Textbox, "download.codes")
+            codes = page.make(gr.Textbox, "download.codes", max_lines=1)
             with gr.Row():
                 connections = page.make(
                     gr.Number, "download.connections", value=defaults.connections, precision=0, min_width=100
                 )
-                servers = page.make(gr.Textbox, "download.servers", min_width=100)
+                servers = page.make(gr.Textbox, "download.servers", max_lines=1, min_width=100)
             retry = page.make(gr.Checkbox, "download.retry", value=False)
         with gr.Column(visible=False) as import_form:
-            path = page.make(gr.Textbox, "download.path")
+            path = page.make(gr.Textbox, "download.path", max_lines=1)
             max_stocks = page.make(gr.Textbox, "download.max_stocks", value="", max_lines=1)
         with gr.Column(visible=False) as simulate_form:
             with gr.Row():
@@ -344,7 +347,7 @@ def results_column(page: Page) -> None:
             years_chart(view.market, view.t),
             _failures(view.market, view.t),
             _servers(view, download),
-            _quality(view),
+            _quality(view.market, view.t),
         ]
 
     page.live([headline, speed, years, failures, servers, quality], look)
@@ -409,6 +412,7 @@ def _bar(t: Translate, progress: dict[str, Any], share: float) -> str:
     """New, already current and failed, where the job counts them; else one bar."""
     total = progress.get("total") or 0
     counted = {name: int(progress.get(name) or 0) for name in ("new", "current", "failed")}
+    counted["new"] += int(progress.get("updated") or 0)
     if not total or not any(counted.values()):
         return widgets.progress_bar([(share, "")])
     kinds = {"new": "", "current": "pale", "failed": "failed"}
@@ -445,73 +449,97 @@ def _status_figures(t: Translate, market: MarketStatus) -> str:
 
 
 def _failures(market: MarketStatus, t: Translate) -> str:
-    found = (market.metadata or {}).get("failures")
+    """Which stocks could not be had, why, how often it was tried, and what becomes of them."""
+    metadata = market.metadata or {}
+    found, retries = metadata.get("failures"), metadata.get("retries")
     failures = found if isinstance(found, dict) else {}
+    known = retries if isinstance(retries, dict) else {}
     if not failures:
         return widgets.card(
             t("download.failures"), f'<p class="help">{escape(t("download.failures.none"))}</p>'
         )
-    rows = [
-        (
-            widgets.Markup(f"<code>{escape(str(code))}</code>"),
-            str(why)[:160],
-            widgets.Markup(widgets.tag(t("download.failures.retry"), "warn")),
+    rows = []
+    for code, why in list(failures.items())[:MAX_FAILURES_SHOWN]:
+        told = known.get(code)
+        one: dict[str, Any] = told if isinstance(told, dict) else {}
+        kind, remedy = str(one.get("kind", "")), str(one.get("remedy", "retry"))
+        reason = t(f"download.kind.{kind}") if t.has(f"download.kind.{kind}") else str(why)[:160]
+        rows.append(
+            (
+                widgets.Markup(f"<code>{escape(str(code))}</code>"),
+                reason,
+                one.get("tries", "—"),
+                widgets.Markup(
+                    widgets.tag(t.choice("download.remedy", remedy), REMEDY_KINDS.get(remedy, ""))
+                ),
+            )
         )
-        for code, why in list(failures.items())[:MAX_FAILURES_SHOWN]
-    ]
-    heads = [t("download.failures.code"), t("download.failures.reason"), t("download.failures.what")]
+    heads = [t(f"download.failures.{name}") for name in ("code", "reason", "tries", "what")]
     more = len(failures) - len(rows)
     note = t("download.failures.more", count=more) if more else ""
-    body = f'<div class="scroll">{widgets.table(heads, rows)}</div>'
+    body = f'<div class="scroll">{widgets.table(heads, rows, numbers=(2,))}</div>'
     return widgets.card(t("download.failures"), body, f"{len(failures):,}", note)
 
 
 def _servers(view: View, download: Job | None) -> str:
-    """The quote servers as the newest download saw them."""
+    """The quote servers as the download that runs sees them, or as the last one left them."""
     t = view.t
     health: Any = None
-    if download is not None:
-        health = download.trail.progress.get("servers") or (download.result() or {}).get("servers")
-        health = health or next(
-            (event["servers"] for event in reversed(download.trail.history) if event.get("servers")), None
-        )
-    if not isinstance(health, list) or not health:
+    if download is not None and download.is_active:
+        told = (event["servers"] for event in reversed(download.trail.history) if event.get("servers"))
+        health = download.trail.progress.get("servers") or next(told, None)
+    health = health or (view.market.metadata or {}).get("servers")
+    servers = [server for server in health if isinstance(server, dict)] if isinstance(health, list) else []
+    if not servers:
         return widgets.card(
             t("download.servers.title"), f'<p class="help">{escape(t("download.servers.none"))}</p>'
         )
-    kinds = {"ok": "ok", "slow": "warn"}
     rows = []
-    for server in health:
-        if not isinstance(server, dict):
-            continue
-        state = str(server.get("state", ""))
-        latency = server.get("latency_ms")
+    for server in servers[:MAX_SERVERS_SHOWN]:
+        state, latency = str(server.get("state", "")), server.get("latency_ms")
+        label = widgets.tag(t.choice("download.servers.state", state), SERVER_KINDS.get(state, "failed"))
         rows.append(
             (
-                server.get("name") or server.get("host") or server.get("server", ""),
+                server.get("name") or server.get("address", ""),
                 f"{latency:.0f} ms" if isinstance(latency, (int, float)) else "—",
-                f"{server.get('answers', 0):,}",
-                widgets.Markup(
-                    widgets.tag(t.choice("download.servers.state", state), kinds.get(state, "failed"))
-                ),
+                f"{server.get('answers') or 0:,}",
+                widgets.Markup(label),
             )
         )
+    used = sum(server.get("state") in ("ok", "slow") for server in servers)
     heads = [t(f"download.servers.{name}") for name in ("name", "latency", "answers", "state")]
     body = f'<div class="scroll">{widgets.table(heads, rows, numbers=(1, 2))}</div>'
-    return widgets.card(t("download.servers.title"), body)
+    sub = t("download.servers.sub", used=used, off=len(servers) - used)
+    return widgets.card(t("download.servers.title"), body, sub)
 
 
-def _quality(view: View) -> str:
-    """What the checks found when the panel was built, by rule."""
-    t = view.t
-    built = next(
-        (job for job in reversed(view.jobs) if job.command == "build-panel" and job.state == "done"), None
+def _quality(market: MarketStatus, t: Translate) -> str:
+    """What the checks found in the bars, what became of such rows, and an example of each."""
+    title, findings = t("download.quality"), market.quality.get("findings")
+    if not market.quality:
+        return widgets.card(title, f'<p class="help">{escape(t("download.quality.none"))}</p>')
+    checked = t(
+        "download.quality.checked",
+        stocks=market.quality.get("codes", 0),
+        bars=t.count(market.quality.get("bars", 0)),
     )
-    summary = ((built.result() if built else None) or {}).get("quality")
-    if not isinstance(summary, dict) or not summary:
-        return widgets.card(
-            t("download.quality"), f'<p class="help">{escape(t("download.quality.none"))}</p>'
+    if not isinstance(findings, dict) or not findings:
+        return widgets.card(title, f'<p class="help">{escape(t("download.quality.clean"))}</p>', checked)
+    rows = []
+    for name, found in findings.items():
+        examples = found.get("examples") or [{}]
+        example = " ".join(str(examples[0].get(part, "")) for part in ("code", "date"))
+        outcome = str(found.get("outcome", ""))
+        label = widgets.tag(t.choice("download.outcome", outcome), "warn" if outcome == "set_aside" else "")
+        rows.append(
+            (
+                t.choice("download.finding", name),
+                f"{found.get('count', 0):,}",
+                f"{found.get('codes', 0):,}",
+                widgets.Markup(label),
+                example,
+            )
         )
-    counts = Counter({str(k): v for k, v in summary.items() if isinstance(v, int)})
-    entries = [(t.choice("quality", name), f"{count:,}", "") for name, count in counts.most_common(8)]
-    return widgets.card(t("download.quality"), widgets.figures(entries))
+    heads = [t(f"download.quality.{name}") for name in ("rule", "count", "codes", "outcome", "example")]
+    body = f'<div class="scroll">{widgets.table(heads, rows, numbers=(1, 2), optional=(4,))}</div>'
+    return widgets.card(title, body, checked, t("download.quality.where"))

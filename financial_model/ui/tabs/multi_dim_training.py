@@ -65,7 +65,7 @@ def _glance(view: View) -> list[Any]:
             ]
         )
     head = (
-        f'<header><h3>{escape(t("train.universe"))}</h3>'
+        f"<header><h3>{escape(t('train.universe'))}</h3>"
         f'<span class="sub">{escape(t("train.universe.sub"))}</span></header>'
     )
     return [head + body, gr.update(interactive=view.market.has_panel and not is_busy)]

@@ -46,7 +46,7 @@ def build(page: Page) -> None:
                 keep = page.make(gr.Button, "runs.question.no", scale=0, min_width=90)
             told = gr.HTML("", apply_default_css=False)
         settings = gr.HTML("", apply_default_css=False)
-    ticked = gr.State([])
+        ticked = gr.State([])
 
     def toggle(ticked: list[str], event: gr.EventData) -> tuple[list[str], Any]:
         """The row that was clicked is ticked last; clicked again, it is let go."""
@@ -194,7 +194,7 @@ def overlay(shown: list[Run], key: str, title: str, t: Translate, tickformat: st
     if not traces:
         return empty_card(title, t("runs.chart.empty" if shown else "runs.empty"), t("runs.chart.sub"))
     layout = {
-        "margin": {"r": 130},
+        "margin": {"r": 24},
         "annotations": notes,
         "xaxis": x_axis(nticks=8, tickformat="d"),
         "yaxis": y_axis(tickformat=tickformat),

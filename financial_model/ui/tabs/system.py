@@ -45,7 +45,7 @@ def build(page: Page) -> None:
                     kill = page.make(gr.Button, "system.job.kill", size="sm", scale=0, min_width=90)
                     forget = page.make(gr.Button, "system.job.forget", size="sm", scale=0, min_width=90)
         versions = gr.HTML("", apply_default_css=False)
-    chosen = gr.State("")
+        chosen = gr.State("")
 
     rises.change(None, [rises], None, js="(color) => window.Hermes.setRises(color)", api_visibility="private")
     page.on_load_js(rises, "() => [window.localStorage.getItem('hermes.rises') || 'red']")

@@ -50,7 +50,17 @@ PRESETS: dict[str, dict[str, Any]] = {
 # The fields of the form in the order in which handlers are handed them.
 FIELDS = (
     *("kind", "mode", "industry", "max_stocks", "codes", "context", "prediction", "train_end", "valid_end"),
-    *("loss", "epochs", "batch_size", "learning_rate", "save_interval", "hidden", "layers", "heads", "dropout"),
+    *(
+        "loss",
+        "epochs",
+        "batch_size",
+        "learning_rate",
+        "save_interval",
+        "hidden",
+        "layers",
+        "heads",
+        "dropout",
+    ),
     *("industry_embedding", "style_embedding", "regime_embedding", "mixed_precision", "compile", "patience"),
     *("seed", "ensemble", "name", "output"),
 )
@@ -360,6 +370,12 @@ def _connect(page: Page, form: Form, preset: Any, folds: Sequence[Any], saved: A
         )
         return [gr.update(label=text) for text in labels]
 
+    def name_preset(t: Translate, *values: Any) -> list[Any]:
+        """The preset that the values are, none once one of them was changed."""
+        now = [str(value) for value in values]
+        return [next((n for n, p in PRESETS.items() if [str(p[f]) for f in preset_fields] == now), None)]
+
+    page.derive([preset], name_preset, [made[name] for name in preset_fields])
     page.derive(folds, summarise, [made[name] for name in summarised])
 
     def tell_command(t: Translate, *values: Any) -> list[str]:
