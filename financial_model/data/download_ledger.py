@@ -49,7 +49,6 @@ class DownloadLedger:
         self.retries: dict[str, dict[str, Any]] = dict(metadata.get("retries", {}))
         self.servers: list[dict[str, Any]] = list(metadata.get("servers", []))
         self.choice: dict[str, Any] = dict(metadata.get("choice", {}))
-        self.bytes_written = 0
         self._entries: dict[str, dict[str, Any]] = {}
         self._facts: list[Fetched] = []
         self._next_flush = time.monotonic() + FLUSH_S
@@ -77,22 +76,21 @@ class DownloadLedger:
             return False
         return entry.get("source") != SOURCE or str(entry.get("asked_from", "9999")) <= start.isoformat()
 
-    def keep(self, fetched: Fetched, start: date, newest: np.datetime64 | None) -> Bars:
-        """Write what was fetched of one code; returns the bars that lie in the store now."""
-        code = fetched.code
+    def write(self, fetched: Fetched) -> int:
+        """Write one code's bars, and first what they revise; gives bytes. For any thread, each code once."""
         if fetched.revised is not None:
             self._keep_revision(fetched.revised)
-        if fetched.bars is not None:
-            self.store.write(fetched.bars)
-            self.bytes_written += self.store.path_of(code).stat().st_size
-            bars = fetched.bars
-            source, since = SOURCE, start.isoformat()
-        else:
-            bars = self.store.read(code)
-            source, since = SOURCE, start.isoformat()
+        if fetched.bars is None:
+            return 0
+        self.store.write(fetched.bars)
+        return self.store.path_of(fetched.code).stat().st_size
+
+    def keep(self, fetched: Fetched, start: date, newest: np.datetime64 | None) -> None:
+        """Note what was fetched of one code, once its bars are written."""
+        code = fetched.code
+        bars = fetched.bars if fetched.bars is not None else self.store.read(code)
         old = self.entries.get(code, {})
-        if old.get("source", SOURCE) != SOURCE:
-            source = old["source"]
+        source, since = old.get("source", SOURCE), start.isoformat()
         others: dict[str, Any] = {
             "server": fetched.server,
             "checked": str(newest) if newest is not None else None,
@@ -108,7 +106,6 @@ class DownloadLedger:
         self.retries.pop(code, None)
         if not is_index(code):
             self._facts.append(fetched)
-        return bars
 
     def fail(self, code: str, name: str, kind: str, reason: str, tries: int) -> dict[str, Any]:
         """Note that a code could not be had, and when it is worth another try."""

@@ -18,6 +18,7 @@ from .tdx_servers import QuoteSession
 INDEX_CODES = ("SH000001", "SH000300", "SH000905", "SZ399001", "SZ399006")
 LISTED_MARKETS = (0, 1)  # Beijing's list times out; its codes stand in zhb.zip
 BLOCK_FILES = {"concept": "block_gn.dat", "style": "block_fg.dat", "index": "block_zs.dat"}
+UNIVERSE_PARTS = 8  # lists and files that the universe is read from
 RESTARTS = 6  # how often one code is begun again when its answers contradict each other
 EMPTY_TAILS = 2  # so many empty answers say that a file has ended
 SPARE_BARS = 5

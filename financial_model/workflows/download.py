@@ -1,10 +1,12 @@
 """Download: quote servers -> checked bars and dated facts -> store, to be repeated and cut off at will."""
 
 import hashlib
+import itertools
 import queue
 import threading
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +19,7 @@ from ..base.workspace import Workspace
 from ..data.download_ledger import DownloadLedger
 from ..data.source import Bars
 from ..data.tdx_client import Patience, ServerFault, shipped_servers
-from ..data.tdx_market import INDEX_CODES, Fetched, Plan, fetch_code, fetch_universe
+from ..data.tdx_market import INDEX_CODES, UNIVERSE_PARTS, Fetched, Plan, fetch_code, fetch_universe
 from ..data.tdx_protocol import BadAnswer
 from ..data.tdx_servers import (
     Interrupted,
@@ -35,6 +37,7 @@ SETTLED_AT = timedelta(hours=15, minutes=30)  # Shanghai; before it the session'
 SHANGHAI = timedelta(hours=8)
 TICK_S = 0.25  # between two reports of progress
 SPEED_WINDOW_S = 20.0
+WRITERS = 2
 WAITING_RESULTS = 32  # fetched stocks that may wait for the disk
 
 
@@ -110,8 +113,18 @@ def _servers(
     remembered = [row["address"] for row in ledger.servers if row.get("state") in ("ok", "slow")]
     found = find_servers(settings.servers, remembered, patience, told, progress.is_stop_requested)
     progress.check_stop("Nothing had been fetched yet.")
-    message = f"{len(found)} servers serve bars, the fastest in {found[0].latency_ms or 0:.0f} ms"
-    progress.emit("note", message=message, key="download.servers_found", count=len(found))
+    fastest_ms = round(found[0].latency_ms or 0.0)
+    message = f"Quote servers that serve bars: {len(found)}; the fastest answers in {fastest_ms} ms"
+    progress.emit(
+        "note", message=message, key="download.servers_found", count=len(found), latency_ms=fastest_ms
+    )
+    if found[0].state == "slow":
+        progress.warn(
+            f"The servers are slow ({fastest_ms} ms an answer, ten answers a stock). More connections "
+            "(--connections) or a nearer server (--server HOST:PORT) help; what came stays when you stop.",
+            key="download.servers_slow",
+            latency_ms=fastest_ms,
+        )
     return found
 
 
@@ -148,11 +161,12 @@ class _Run:
         self.settings, self.ledger, self.pool = settings, ledger, pool
         self.patience, self.progress = patience, progress
         self.stop = threading.Event()
+        self.writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="quotes-writer")
         self.session = QuoteSession(pool, patience, self.stop)
         self.counts = dict.fromkeys(("new", "updated", "current", "failed"), 0)
         self.failures: dict[str, dict[str, Any]] = {}
         self.revisions: list[dict[str, Any]] = []
-        self.bars = 0
+        self.bars = self.bytes = 0
         self.stock_count = 0
         self.unlisted: list[str] = []
         self.started = time.monotonic()
@@ -163,6 +177,7 @@ class _Run:
         """End the connections and write what is known, whatever happened."""
         self.stop.set()
         self.session.close()
+        self.writers.shutdown(wait=True)
         self.ledger.servers = self._remembered()
         self.ledger.flush()
 
@@ -189,6 +204,7 @@ class _Run:
         bars = fetched.bars if fetched.bars is not None else plan.held
         assert bars is not None
         newest: np.datetime64 = bars.date[-1]
+        self.bytes += self.ledger.write(fetched)
         self.ledger.keep(fetched, self.settings.start, newest)
         self.bars += fetched.new_count
         return newest
@@ -199,7 +215,8 @@ class _Run:
         if wanted and all(self.ledger.name_of(code) for code in wanted if not is_index(code)):
             return [code for code in wanted if not is_index(code)]
         self.progress.stage("fetch_universe", "Reading the lists of stocks, their names and industries")
-        universe = fetch_universe(self.session)
+        parts = itertools.count(1)
+        universe = fetch_universe(self.session, lambda part: self._tell_part(next(parts), part))
         if universe.missing:
             self.progress.warn(
                 f"The servers did not give: {', '.join(universe.missing)}. What was learned earlier stays.",
@@ -216,6 +233,10 @@ class _Run:
         codes = chosen_stocks(everything, self.settings.stocks)
         self.ledger.choice = {"stocks": len(codes), "of": len(everything), "rule": CHOICE_RULE}
         return codes
+
+    def _tell_part(self, done: int, part: str) -> None:
+        self.progress.check_stop("No stock had been fetched yet.")
+        self.progress.emit("progress", done=done, total=UNIVERSE_PARTS, unit="lists", detail=part)
 
     def _plan(self, code: str, newest: np.datetime64 | None) -> Plan:
         held: Bars | None = None
@@ -248,8 +269,10 @@ class _Run:
             is_last = turn == self.patience.rounds - 1
             failed = []
             for code, outcome, tries in self._fetched(due, newest):
-                if isinstance(outcome, Fetched):
-                    self._keep(outcome, newest, is_stock_run)
+                if isinstance(outcome, tuple):
+                    fetched, written = outcome
+                    self.bytes += written.result()
+                    self._keep(fetched, newest, is_stock_run)
                     done += 1
                 elif is_last or _is_final(outcome):
                     self._fail(code, outcome, tries, is_stock_run)
@@ -264,7 +287,7 @@ class _Run:
         self._tell(done, len(codes), codes[-1] if codes else "", is_stock_run, always=True)
 
     def _fetched(self, codes: list[str], newest: np.datetime64) -> Any:
-        """(code, Fetched or its error, tries) as the threads bring them; ends early on a stop."""
+        """(code, (Fetched, its writing) or its error, tries) as threads bring them; ends early on a stop."""
         todo: queue.SimpleQueue[str] = queue.SimpleQueue()
         for code in codes:
             todo.put(code)
@@ -309,7 +332,9 @@ class _Run:
                 except queue.Empty:
                     return
                 try:
-                    outcome: Any = fetch_code(session, self._plan(code, newest))
+                    fetched = fetch_code(session, self._plan(code, newest))
+                    # The connection asks for the next code while the disk takes this one.
+                    outcome: Any = fetched, self.writers.submit(self.ledger.write, fetched)
                 except Interrupted:
                     return
                 except Exception as error:
@@ -370,8 +395,8 @@ class _Run:
             unit="stocks" if is_stock_run else "indices",
             detail=code,
             bars=self.bars,
-            bytes=self.ledger.bytes_written,
-            megabytes=round(self.ledger.bytes_written / 1e6, 1),
+            bytes=self.bytes,
+            megabytes=round(self.bytes / 1e6, 1),
             bars_per_s=round(bars_per_s),
             speed=round(stocks_per_s, 2),
             left_s=round((total - done) / stocks_per_s, 1) if stocks_per_s else None,
@@ -385,7 +410,7 @@ class _Run:
             "stocks": len(codes),
             **self.counts,
             "bars": self.bars,
-            "bytes": self.ledger.bytes_written,
+            "bytes": self.bytes,
             "seconds": round(time.monotonic() - self.started, 2),
             "last_session": str(newest),
             "start": self.settings.start.isoformat(),

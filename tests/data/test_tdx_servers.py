@@ -18,7 +18,7 @@ from financial_model.data.tdx_servers import (
 )
 from tests.data.fake_tdx_server import FakeMarket, FakeTdxServer
 
-QUICK = Patience(connect_s=0.5, call_s=0.3, backoff_s=0.005, longest_backoff_s=0.02, rest_s=0.1, give_up_s=2)
+QUICK = Patience(connect_s=1.0, call_s=1.0, backoff_s=0.005, longest_backoff_s=0.02, rest_s=0.1, give_up_s=2)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from financial_model.base.errors import (
     WorkspaceBusy,
 )
 from financial_model.base.progress import Progress
-from financial_model.base.workspace import Workspace, read_json
+from financial_model.base.workspace import Workspace, read_json, write_json
 from financial_model.data.bar_store import BarStore
 from financial_model.data.reference_store import ReferenceStore
 from financial_model.data.tdx_client import Patience
@@ -399,6 +400,16 @@ def test_a_server_that_does_not_number_its_answers_still_gives_right_bars(worksp
     assert differences(market, workspace) == []
 
 
+def test_a_slow_server_is_told_with_what_helps(workspace):
+    market, events = FakeMarket(stock_count=2, session_count=50), []
+    with FakeTdxServer(market, delay_s=0.32) as server:
+        run(server, workspace, events=events, codes=("SH600001",), patience=replace(QUICK, call_s=4.0))
+    [warning] = [event for event in events if event["kind"] == "warning" and "slow" in event["message"]]
+    assert "--connections" in warning["message"]
+    parts = [event["detail"] for event in events if event.get("unit") == "lists"]
+    assert "tdxhy.cfg" in parts
+
+
 def test_no_more_connections_are_opened_than_asked_for(workspace):
     market = FakeMarket(stock_count=15, session_count=300)
     with FakeTdxServer(market, delay_s=0.002) as server:
@@ -472,8 +483,6 @@ def test_a_file_that_lies_in_the_store_without_metadata_loses_no_bar(workspace):
         store.write(moved.followed_by(bars))
         metadata = read_json(workspace.metadata_path)
         del metadata["codes"][code]
-        from financial_model.base.workspace import write_json
-
         write_json(workspace.metadata_path, metadata)
         result = run(server, workspace)
     assert len(store.read(code)) == len(bars) + 5
