@@ -99,6 +99,7 @@ def make_server_app(page: Page, language: str | None, auth: tuple[str, str] | No
         headers = {"Cache-Control": "public, max-age=604800", "ETag": f'"{version}"'}
         return FileResponse(plotly, media_type="text/javascript", headers=headers)
 
+    page.files.add_route(app)
     demo = build_page(page)
     demo.queue(max_size=64, default_concurrency_limit=8)
     return gr.mount_gradio_app(
@@ -108,7 +109,7 @@ def make_server_app(page: Page, language: str | None, auth: tuple[str, str] | No
         server_port=port,
         auth=password_check(*auth) if auth else None,
         theme=gr.themes.Base(font=["sans-serif"], font_mono=["monospace"]),
-        css_paths=[STATIC / "style.css"],
+        css_paths=[STATIC / "style.css", STATIC / "results.css"],
         head=page_head(language, page.t.language),
         footer_links=[],
         run_history=False,

@@ -20,6 +20,7 @@ from typing import Any
 import gradio as gr
 
 from ..base.workspace import Workspace
+from .file_links import FileLinks
 from .jobs import Job, Jobs
 from .market_status import MarketReader, MarketStatus
 from .translations import LANGUAGES, Translate
@@ -89,6 +90,7 @@ class Page:
     is_local: bool = True
     gpu: Callable[[], str | None] = lambda: None
     language: Any = None
+    files: FileLinks = field(default_factory=FileLinks)
     _followed: list[Any] = field(default_factory=list)
     _texts: list[tuple[Any, Callable[[Translate], dict[str, Any]]]] = field(default_factory=list)
     _live: list[tuple[list[Any], Callable[..., Sequence[Any]], list[Any]]] = field(default_factory=list)

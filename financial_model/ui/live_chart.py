@@ -13,7 +13,7 @@ import gradio as gr
 from .theme import AXIS, LAYOUT
 
 TEMPLATE = """<section class="card chart">
-<header><h3></h3><span class="sub"></span><span class="legend"></span>
+<header><h3></h3><span class="tag warn mark" hidden></span><span class="sub"></span><span class="legend"></span>
 <span class="tools"><button type="button" data-save="png" hidden>PNG</button>
 <button type="button" data-save="csv" hidden>CSV</button></span></header>
 <div class="body"><div class="plot"></div><p class="empty"></p></div><p class="note"></p></section>"""
@@ -47,12 +47,14 @@ def card(
     height: int | None = None,
     revision: str = "keep",
     table: dict[str, Sequence[Any]] | None = None,
+    mark: str = "",
 ) -> dict[str, Any]:
     """The value of a LiveChart.
 
     legend: (text, token) pairs, only for marks that cannot be labelled directly. name: of the files that
     PNG and CSV are saved as. revision: zoom is kept while it stays the same (give the run's or the stock's
-    name). table: the columns of the CSV; without it they are made from the traces.
+    name). table: the columns of the CSV; without it they are made from the traces. mark: an amber word behind
+    the title, in pictures too; "practice market" where no real price is shown.
     """
     return {
         "title": title,
@@ -61,9 +63,10 @@ def card(
         "legend": [list(pair) for pair in legend],
         "traces": list(traces),
         "layout": merged(LAYOUT, {"uirevision": revision}, layout or {}),
-        "name": name,
+        "name": f"practice_{name}" if mark else name,
         "height": height,
         "table": table,
+        "mark": mark,
         "empty": "",
     }
 

@@ -23,7 +23,8 @@ window.Hermes = (function () {
   function resolve(value, style) {
     if (typeof value === "string") return value[0] === "@" ? color(value, style) : value;
     if (Array.isArray(value)) {
-      return value.length && typeof value[0] === "number" ? value : value.map((item) => resolve(item, style));
+      const isNumbers = value.length && typeof value[0] === "number" && typeof value[value.length - 1] === "number";
+      return isNumbers ? value : value.map((item) => resolve(item, style));
     }
     if (value && typeof value === "object") {
       const out = {};
@@ -55,6 +56,8 @@ window.Hermes = (function () {
     function frame(value) {
       $("h3").textContent = value.title || "";
       $(".sub").textContent = value.subtitle || "";
+      $(".mark").textContent = value.mark || "";
+      $(".mark").hidden = !value.mark;
       $(".note").textContent = value.note || "";
       $(".note").hidden = !value.note;
       const legend = $(".legend");
@@ -161,7 +164,7 @@ window.Hermes = (function () {
     }
     const style = getComputedStyle(document.body);
     const layout = resolve({ ...value.layout, paper_bgcolor: "@card", plot_bgcolor: "@card" }, style);
-    layout.title = { text: plain([value.title, value.subtitle].filter(Boolean).join(" · ")), font: { size: 14 }, x: 0.02 };
+    layout.title = { text: plain([value.title, value.mark, value.subtitle].filter(Boolean).join(" · ")), font: { size: 14 }, x: 0.02 };
     layout.margin = { ...layout.margin, t: 40 };
     loadPlotly().then((Plotly) => Plotly.downloadImage(
       { data: resolve(value.traces, style), layout },
