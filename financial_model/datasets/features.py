@@ -29,6 +29,8 @@ Array = NDArray[np.float64]
 BLOCK_CODES = 128  # stocks in flight at once: some 2.5 MB a column, which stays in the cache
 BLOCK_SESSIONS = 64
 CLIP = 3.0
+TYPICAL_SPREAD = 0.02  # of stocks around their mean, a session
+TYPICAL_VOLATILITY = 0.013  # of an index, a session
 VOLATILITY_SPAN = 20  # sessions of the exponential mean of squared returns
 VOLATILITY_FLOOR = 0.004
 VOLATILITY_PRIOR = 0.025  # what a stock is taken for on its first day, fading with the same span
@@ -44,9 +46,43 @@ SEQUENCE_NAMES = (
     "market_return",
     "industry_return",
 )
+# The summary begins with the factors, few and well known: networks weigh these by industry, regime and state.
+FACTORS = (
+    "return_1",
+    "return_2",
+    "return_5",
+    "return_10",
+    "return_20",
+    "return_60",
+    "momentum_20_5",
+    "momentum_60_5",
+    "burst",
+    "burst_5",
+    "signed_shock_5",
+    "shock",
+    "log_volatility",
+    "beta_250",
+    "log_size",
+    "turnover_20",
+    "industry_excess_5",
+    "position_20",
+    "locked_up",
+    "skew_20",
+)
+# The market table begins with how volatile the market is, then the last session of each industry.
+STATES = ("market_volatility_15", "market_volatility_40", "dispersion_5")
+LEADERS = tuple(f"{industry}_lag_0" for industry in INDUSTRIES)
 # The factors whose recent payoff is told in the market table: name of the summary feature, see `_payoffs`.
-PAYOFF_FACTORS = ("return_1", "return_5", "return_20", "return_60", "signed_shock_1", "log_volatility")
-PAYOFF_SPANS = (5, 20, 60)
+PAYOFF_FACTORS = (
+    "return_1",
+    "return_5",
+    "momentum_20_5",
+    "momentum_60_5",
+    "burst",
+    "log_volatility",
+    "log_size",
+)
+PAYOFF_SPANS = (5, 15, 40)
 
 
 @dataclass(frozen=True)
@@ -268,7 +304,7 @@ class _Columns:
         deviation = {w: np.maximum(_deviation(ret, w), 1e-3) for w in WINDOWS}
 
         for w in (1, 2, 3, 5, 10, 20, 40, 60, 120, 250):
-            out[f"return_{w}"] = (close - _lag(close, w)) / (vol * np.sqrt(w))
+            out[f"return_{w}"] = (close - _lag(close, w)) / (deviation[20] * np.sqrt(w))
         for k in (1, 2, 3, 4):
             out[f"return_lag_{k}"] = _lag(self.unit, k)
         excess = ret - c["market_return"]
@@ -277,7 +313,8 @@ class _Columns:
             out[f"industry_excess_{w}"] = _sum(apart, w) / (vol * np.sqrt(w))
             out[f"industry_{w}"] = _sum(c["industry_return"] - c["market_return"], w) * 100
         out["industry_lag_1"] = _lag(c["industry_return"] - c["market_return"], 1) * 100
-        out["momentum_60_5"] = (_lag(close, 5) - _lag(close, 60)) / vol
+        for w in (20, 60, 250):
+            out[f"momentum_{w}_5"] = (_lag(close, 5) - _lag(close, w)) / deviation[20]
 
         out["gap"] = self.gap / vol
         out["intraday"] = self.intraday / vol
@@ -332,6 +369,8 @@ class _Columns:
         signed = self.unit * shock
         for w in (1, 2, 3, 5, 10, 20):
             out[f"signed_shock_{w}"] = _mean(np.clip(signed, -8, 8), w)
+        out["burst"] = np.sign(ret) * np.clip(shock, 0, 3)
+        out["burst_5"] = _mean(out["burst"], 5)
         out["shock_5"] = _mean(shock, 5)
         out["shock_5_60"] = _mean(self.volume, 5) - _mean(self.volume, 60)
         out["shock_20_250"] = _mean(self.volume, 20) - _mean(self.volume, 250)
@@ -352,6 +391,8 @@ class _Columns:
         beta = _mean(ret * c["market_return"], 60) / variance_market
         residual = ret - beta * c["market_return"]
         out["beta_60"] = beta
+        slow = np.maximum(_exponential_mean(c["market_return"] ** 2, 250), 1e-8)
+        out["beta_250"] = _exponential_mean(ret * c["market_return"], 250) / slow
         out["residual_deviation_20"] = np.log(np.maximum(_deviation(residual, 20), 1e-3))
         out["residual_5"] = _sum(residual, 5) / vol
         out["residual_20"] = _sum(residual, 20) / vol
@@ -368,7 +409,7 @@ class _Columns:
         away[1:] = np.diff(c["session"], axis=0) - 1.0
         out["suspended_5"] = np.log1p(np.maximum(_sum(away, 5), 0.0))
         out["age"] = np.broadcast_to(np.log(np.arange(1.0, length + 1))[:, None], ret.shape)
-        return out
+        return _first(out, FACTORS)
 
     def _trend(self, window: int) -> tuple[Array, Array]:
         """Slope of a line through the last log closes, in volatilities a session, and its signed R2.
@@ -385,6 +426,11 @@ class _Columns:
         slope = covariance / variance_x
         variance_y = np.maximum(_mean(y * y, window) - (sum_y / n) ** 2, 1e-10)
         return slope / self.volatility, np.sign(slope) * slope**2 * variance_x / variance_y
+
+
+def _first(named: dict[str, Array], names: tuple[str, ...]) -> dict[str, Array]:
+    """The same columns, these ahead of the rest."""
+    return {name: named[name] for name in names} | named
 
 
 # ---- within the session
@@ -436,13 +482,12 @@ def _market(
     out: dict[str, Array] = {}
     for name, change in (("index", _index_returns(panel, index, market_return)), ("market", market_return)):
         r = change[:, None]
-        slow = np.sqrt(_exponential_mean(r * r, 120, 0.015**2))
+        slow = np.sqrt(_exponential_mean(r * r, 120, TYPICAL_VOLATILITY**2))
         for w in (1, 2, 5, 20, 60):
             out[f"{name}_return_{w}"] = (_sum(r, w) / (slow * np.sqrt(w)))[:, 0]
-        for span in (5, 10, 20):
-            ratio = np.sqrt(_exponential_mean(r * r, span, 0.015**2)) / slow
-            out[f"{name}_volatility_{span}"] = np.log(np.maximum(ratio, 1e-2))[:, 0] * 2
-        out[f"{name}_volatility"] = (np.log(np.maximum(slow, 1e-4)) - np.log(0.015))[:, 0] * 2
+        for span in (5, 15, 40, 120):
+            square = _exponential_mean(r * r, span, TYPICAL_VOLATILITY**2)
+            out[f"{name}_volatility_{span}"] = np.log(np.maximum(square, 1e-9) / TYPICAL_VOLATILITY**2)[:, 0]
         level = np.cumsum(r, axis=0)
         out[f"{name}_drawdown"] = ((level - _extreme(level, 120, np.maximum)) / slow)[:, 0] / 10
 
@@ -450,12 +495,11 @@ def _market(
     up = _session_mean((log_return > 0).astype(np.float64), sessions, session_count)
     spread = np.sqrt(_session_mean((log_return - market_return[sessions]) ** 2, sessions, session_count))
     spread = np.log(np.maximum(spread, 1e-4))
-    usual = _exponential_mean(spread[:, None], 60)[:, 0]
     out["breadth"] = 4 * (up - 0.5)
-    out["dispersion"] = 3 * (spread - usual)
-    out["dispersion_20"] = 3 * (
-        _mean(spread[:, None], 20)[:, 0] - _exponential_mean(spread[:, None], 250)[:, 0]
-    )
+    for span in (1, 5, 20, 120):
+        out[f"dispersion_{span}"] = 4 * (
+            _exponential_mean(spread[:, None], span)[:, 0] - np.log(TYPICAL_SPREAD)
+        )
 
     by_industry = industry_return.reshape(session_count, -1)[:, : len(INDUSTRIES)] - market_return[:, None]
     by_industry = np.where(
@@ -473,6 +517,7 @@ def _market(
             # An IC of one session has a standard error of 1 / sqrt(stocks); its mean is told in such units.
             value = _exponential_mean(paid[:, None], span, 0.0)[:, 0]
             out[f"{factor}_paid_{span}"] = value * np.sqrt(span)
+    out = _first(out, (*STATES, *LEADERS))
     table = np.stack(list(out.values()), axis=1)
     return np.clip(np.nan_to_num(table), -5, 5).astype(np.float32), tuple(out)
 

@@ -29,7 +29,7 @@ class ConditionalModel(nn.Module):
             nn.Conv1d(width // 2, width, kernel_size=3, stride=2, padding=1),
             nn.GELU(),
         )
-        self.lstm = nn.LSTM(width, width, num_layers=2, batch_first=True)
+        self.lstm = nn.LSTM(width, width, batch_first=True)
         self.head = ForecastHead(width, sizes, settings, levels, depth=settings.layers)
 
     def forward(self, batch: "Batch") -> Output:

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from ..base.config import ModelSettings
 from ..kernels.triton_optimized_model import TableLayout, embed_conditions, normalise_rows
+from .factor_path import FactorPath
 from .interface import InputSizes, Output
 
 if TYPE_CHECKING:
@@ -165,9 +166,7 @@ def _inverse_softplus(y: float) -> float:
 class ForecastHead(nn.Module):
     """Features of a window, fused with summaries under the context, to quantiles and score.
 
-    The score has a linear path from the summaries and a bilinear one, whose weights on the summaries are
-    chosen by the context: what pays in one industry or regime reverses in another, and a product learns
-    that from far fewer samples than a deep network does.
+    The score starts as that of the factor path alone; the network adds to it what it finds beyond.
     """
 
     def __init__(
@@ -183,13 +182,8 @@ class ForecastHead(nn.Module):
         self.norm = RowNorm(settings.hidden_size)
         self.quantiles = QuantileHead(settings.hidden_size, settings.prediction_length, levels)
         self.score = nn.Linear(settings.hidden_size, 1)
-        self.linear = nn.Linear(sizes.summary, 1, bias=False) if sizes.summary else None
-        self.bilinear = (
-            nn.Linear(self.context.width, sizes.summary) if sizes.summary and self.context.width else None
-        )
-        for layer in (self.linear, self.bilinear):
-            if layer is not None:
-                nn.init.normal_(layer.weight, std=0.01)
+        nn.init.normal_(self.score.weight, std=0.02 / settings.hidden_size**0.5)
+        self.factor_path = FactorPath(sizes) if sizes.summary else None
 
     def forward(self, features: Tensor, batch: "Batch") -> Output:
         context = self.context(batch)
@@ -198,8 +192,6 @@ class ForecastHead(nn.Module):
             x = block(x, context)
         x = self.norm(x)
         score = self.score(x).squeeze(1)
-        if self.linear is not None:
-            score = score + self.linear(batch.summary).squeeze(1)
-        if self.bilinear is not None:
-            score = score + (self.bilinear(context) * batch.summary).sum(1)
+        if self.factor_path is not None:
+            score = score + self.factor_path(batch)
         return Output(self.quantiles(x), score)
