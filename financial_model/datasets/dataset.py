@@ -41,11 +41,15 @@ class StockDataset:
 
     @classmethod
     def open(
-        cls, panel: Panel, settings: TrainSettings, device: torch.device | str = "cpu"
+        cls,
+        panel: Panel,
+        settings: TrainSettings,
+        device: torch.device | str = "cpu",
+        features: Features | None = None,
     ) -> "StockDataset":
         """The dataset that the settings ask for; errors say which span or stock has too few sessions."""
         split = split_by_date(panel.sessions, settings)
-        features = compute_features(panel)
+        features = features or compute_features(panel)
         model = settings.model
         matrices = market_matrices(
             panel, features, model.context_length, model.prediction_length, settings.holding, device

@@ -10,6 +10,7 @@ from ..base.config import TrainSettings
 from ..base.errors import BadSetting
 from ..data.panel import Panel
 from .dataset import LEAST_CROSS_SECTION, StockDataset, rows_of_codes
+from .features import Features
 from .loaders import SessionLoader
 
 
@@ -41,15 +42,20 @@ class MultiDimDataset(StockDataset):
         return SessionLoader(rows, self.panel.session_index[rows], batch_size, seed)
 
 
-def open_dataset(panel: Panel, settings: TrainSettings, device: torch.device | str = "cpu") -> StockDataset:
+def open_dataset(
+    panel: Panel,
+    settings: TrainSettings,
+    device: torch.device | str = "cpu",
+    features: Features | None = None,
+) -> StockDataset:
     """Whole sessions where there are enough stocks to rank, plain samples of a few stocks otherwise."""
     count = len(set(settings.codes)) if settings.codes else len(panel.codes)
     if settings.max_stocks is not None:
         count = min(count, settings.max_stocks)
     if count >= LEAST_CROSS_SECTION:
-        return MultiDimDataset.open(panel, settings, device)
+        return MultiDimDataset.open(panel, settings, device, features)
     if settings.loss == "ic":
         raise BadSetting("loss", "ic", f"another loss: a ranking needs {LEAST_CROSS_SECTION} stocks or more")
     if not settings.codes:
         settings = replace(settings, codes=tuple(panel.codes[:count]))
-    return StockDataset.open(panel, settings, device)
+    return StockDataset.open(panel, settings, device, features)

@@ -13,6 +13,7 @@ from ..data.csv_source import read_bars_csv
 from ..data.panel import Panel
 from ..data.quality import usable_rows
 from ..data.source import Bars
+from ..datasets.feature_cache import load_features
 from ..forecasting.conditional_inference import open_predictor
 from ..forecasting.forecast import write_forecast
 from ..forecasting.own_stock import with_stock
@@ -39,7 +40,8 @@ def forecast_stock(settings: ForecastSettings, workspace: Workspace, progress: P
         codes = None
     elif not codes:
         raise BadSetting("codes", [], "stock codes, or --all")
-    predictor = open_predictor(checkpoint, panel)
+    features = load_features(panel, workspace, progress) if settings.bars is None else None
+    predictor = open_predictor(checkpoint, panel, features=features)
     progress.check_stop("Nothing was written.")
 
     progress.stage("forecast", "forecasting")

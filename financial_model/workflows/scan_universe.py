@@ -11,6 +11,7 @@ from ..base.progress import Progress
 from ..base.workspace import Workspace
 from ..data.panel import CONDITIONS, Panel
 from ..data.reference_store import ReferenceStore
+from ..datasets.feature_cache import load_features
 from ..forecasting.conditional_inference import open_predictor
 from ..forecasting.forecast import QUANTILE_NAMES, write_forecast
 from ..forecasting.inference import Predictor, Rows
@@ -22,7 +23,9 @@ HALF_TICK = 0.005
 def scan_universe(settings: ForecastSettings, workspace: Workspace, progress: Progress) -> dict[str, Any]:
     """Rank the whole universe as of a session; the best score first. `out` takes the ranking as a file."""
     progress.stage("load", "loading the checkpoint and the panel")
-    predictor = open_predictor(checkpoint_path(workspace, settings.checkpoint), Panel.open(workspace))
+    panel = Panel.open(workspace)
+    features = load_features(panel, workspace, progress)
+    predictor = open_predictor(checkpoint_path(workspace, settings.checkpoint), panel, features=features)
     progress.check_stop("Nothing was written.")
     progress.stage("scan", "ranking the universe")
     ranking = rank_universe(predictor, ReferenceStore(workspace), settings.as_of)

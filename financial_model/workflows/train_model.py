@@ -7,6 +7,8 @@ from ..base.config import TrainSettings
 from ..base.progress import Progress
 from ..base.workspace import Workspace
 from ..data.panel import Panel
+from ..datasets.feature_cache import load_features
+from ..datasets.features import Features
 from ..datasets.multi_dim_dataset import open_dataset
 from ..forecasting.calibration import fit_calibration
 from ..models.checkpoint import checkpoint_path, load_checkpoint
@@ -23,13 +25,18 @@ def train_model(settings: TrainSettings, workspace: Workspace, progress: Progres
     A run that is resumed goes on with the settings it was started with.
     """
     files = RunFiles(workspace, settings.output, settings.name)
-    return train_on_panel(Panel.open(workspace), settings, files, progress)
+    panel = Panel.open(workspace)
+    return train_on_panel(panel, settings, files, progress, load_features(panel, workspace, progress))
 
 
 def train_on_panel(
-    panel: Panel, settings: TrainSettings, files: RunFiles, progress: Progress
+    panel: Panel,
+    settings: TrainSettings,
+    files: RunFiles,
+    progress: Progress,
+    features: Features | None = None,
 ) -> dict[str, Any]:
-    """The training itself, for whoever has a panel at hand."""
+    """The training itself, for whoever has a panel at hand; features are computed where none are given."""
     checkpoint = None
     if settings.resume is not None:
         checkpoint = load_checkpoint(checkpoint_path(files.workspace, settings.resume))
@@ -42,8 +49,7 @@ def train_on_panel(
         board = TensorBoardSink(files.path("tensorboard"))
         progress = progress.also(board)
     try:
-        progress.stage("features", "computing features")
-        dataset = open_dataset(panel, settings, ranks.device)
+        dataset = open_dataset(panel, settings, ranks.device, features)
         kind = CompiledTrainer if settings.compile else Trainer
         return kind(dataset, files, progress, fit_calibration, ranks, checkpoint).run()
     finally:
