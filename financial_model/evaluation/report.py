@@ -12,6 +12,7 @@ from string import Template
 from typing import Any
 
 from ..base.workspace import write_atomically
+from .backtest_page import lay_out_backtest
 from .evaluation_page import lay_out_evaluation
 from .report_layout import Page
 from .report_texts import LANGUAGES, TEXTS
@@ -22,6 +23,7 @@ PAGE = Path(__file__).with_name("report_page.html")
 LAYOUTS: dict[str, Callable[[Page, Json], None]] = {
     "evaluation": lay_out_evaluation,
     "walk_forward": lay_out_evaluation,
+    "backtest": lay_out_backtest,
 }
 TITLES = {"evaluation": "title", "walk_forward": "title.walk_forward", "backtest": "title.backtest"}
 

@@ -99,7 +99,17 @@ TEXTS = {
     "two_way": ("双边换手（日均）", "two-way turnover (a session)"),
     "blocked": ("未成交", "blocked orders"),
     "capacity": ("容量提示", "capacity hint"),
+    "excess.universe": ("年化超额（对等权股票池）", "excess a year over the equal-weighted pool"),
+    "universe": ("等权股票池", "equal-weighted pool"),
+    "costs": ("费用", "Costs"),
+    "cost.commission": ("佣金", "commission"),
+    "cost.exchange_fees": ("印花税与规费", "stamp duty and exchange fees"),
+    "cost.dividend_tax": ("红利税", "dividend tax"),
+    "cost.slippage": ("滑点", "slippage"),
+    "cost.total": ("合计", "total"),
     "orders": ("委托", "Orders"),
+    "orders.bought": ("买入成交", "bought"),
+    "orders.sold": ("卖出成交", "sold"),
     "count": ("笔数", "count"),
 }
 BASELINE_NAMES = {

@@ -23,6 +23,7 @@ from ..evaluation.result import EvaluationResult, judge
 from ..evaluation.samples import Forecasts, Samples, make_samples
 from ..forecasting.conditional_inference import open_predictor
 from ..forecasting.inference import Predictor
+from ..models.checkpoint import checkpoint_path
 
 Json = dict[str, Any]
 
@@ -56,7 +57,12 @@ def evaluate_model(settings: EvaluateSettings, workspace: Workspace, progress: P
     progress.check_stop("Nothing was written.")
 
     progress.stage("forecast", f"forecasting {first} to {last or panel.last_session}")
-    samples = common_samples([samples_of_range(one, panel, first, last) for one in contenders])
+    samples = common_samples(
+        [
+            make_samples(forecasts_of_range(one, panel, first, last), panel, one.settings.holding)
+            for one in contenders
+        ]
+    )
     if not np.isfinite(samples[0].label).any():
         raise EmptyTestRange(first, last, panel.last_session.astype(date))
 
@@ -88,14 +94,9 @@ def open_contenders(paths: tuple[str, ...], panel: Panel, workspace: Workspace) 
     features = compute_features(panel)
     contenders = []
     for text in paths:
-        path = find_checkpoint(text, workspace)
+        path = checkpoint_path(workspace, text)
         contenders.append(Contender(path.stem, path, open_predictor(path, panel, features=features)))
     return contenders
-
-
-def find_checkpoint(text: str, workspace: Workspace) -> Path:
-    """A checkpoint named from the page lies inside the workspace; a shell may name any file in full."""
-    return Path(text) if Path(text).is_absolute() else workspace.inside(text)
 
 
 def allowed_range(
@@ -130,8 +131,8 @@ def learning_span(one: Contender, panel: Panel) -> LearningSpan:
     return LearningSpan(train, valid)
 
 
-def samples_of_range(one: Contender, panel: Panel, first: date, last: date | None) -> Samples:
-    """Forecasts of the stocks a checkpoint was made for, beside their outcomes, in panel order."""
+def forecasts_of_range(one: Contender, panel: Panel, first: date, last: date | None) -> Forecasts:
+    """Forecasts of the stocks a checkpoint was made for, in panel order."""
     rows = one.predictor.rows(first=first, last=last)
     rows = rows[MultiDimDataset.choose(panel, one.settings)[rows]]
     if not len(rows):
@@ -139,8 +140,7 @@ def samples_of_range(one: Contender, panel: Panel, first: date, last: date | Non
     # By session, as the calibration walks; the judge wants them in panel order.
     score, quantiles = one.predictor.forecast_rows(rows)
     order = np.argsort(rows)
-    forecasts = Forecasts(rows[order], score[order].astype(np.float64), quantiles[order])
-    return make_samples(forecasts, panel, one.settings.holding)
+    return Forecasts(rows[order], score[order].astype(np.float64), quantiles[order])
 
 
 def common_samples(many: list[Samples]) -> list[Samples]:
