@@ -1,0 +1,129 @@
+"""The trips from a panel to a forecast: train, resume, forecast, rank, and a CSV of one's own."""
+
+import json
+import shutil
+from datetime import date
+
+import numpy as np
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+import torch
+
+from financial_model.base.config import (
+    ForecastSettings,
+    ModelSettings,
+    PanelSettings,
+    SimulateSettings,
+    TrainSettings,
+)
+from financial_model.base.errors import BadSetting, NoBarsFound, NoPanel, StopRequested, UnsafePath
+from financial_model.base.progress import Progress
+from financial_model.base.workspace import Workspace
+from financial_model.workflows.build_panel import build_panel
+from financial_model.workflows.forecast_stock import forecast_stock
+from financial_model.workflows.scan_universe import scan_universe
+from financial_model.workflows.simulate import simulate
+from financial_model.workflows.train_model import train_model
+
+NETWORK = ModelSettings(context_length=20, hidden_size=16, layers=1, heads=2)
+SETTINGS = TrainSettings(name="trip", model=NETWORK, epochs=1, batch_size=256)
+
+
+@pytest.fixture(scope="module")
+def trip(tmp_path_factory):
+    """A workspace with a practice market, its panel and a checkpoint; the training's result."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    workspace = Workspace(tmp_path_factory.mktemp("trip"))
+    simulate(SimulateSettings(stocks=24, sessions=420, seed=7), workspace, Progress())
+    build_panel(PanelSettings(), workspace, Progress())
+    yield workspace, train_model(SETTINGS, workspace, Progress())
+    torch.set_num_threads(before)
+
+
+def ask(trip, **settings):
+    return ForecastSettings(checkpoint=trip[1]["checkpoint"], **settings)
+
+
+def test_a_training_tells_where_its_files_lie(trip):
+    workspace, result = trip
+    assert result["checkpoint"].startswith("output/trip_")
+    assert workspace.inside(result["final"]).is_file()
+    json.dumps(result, allow_nan=False)
+
+
+def test_the_whole_universe_is_forecast_into_a_file(trip, tmp_path):
+    workspace, _ = trip
+    result = forecast_stock(ask(trip, all=True, out=str(tmp_path / "f.csv")), workspace, Progress())
+    table = pyarrow.csv.read_csv(tmp_path / "f.csv")
+    assert table.num_rows == result["rows"] == 5 * result["stocks"]
+    assert result["is_simulated"]
+    json.dumps(result, allow_nan=False)
+
+
+def test_named_stocks_are_told_in_the_result_too(trip):
+    workspace, _ = trip
+    scan = scan_universe(ask(trip, all=True), workspace, Progress())
+    code = scan["ranking"][3]["code"]
+    result = forecast_stock(ask(trip, codes=(code[2:] + "." + code[:2],)), workspace, Progress())
+    assert [row["code"] for row in result["forecasts"]] == [code] * 5
+    assert list(workspace.output_dir.glob("trip_*_forecast.csv"))
+
+
+def test_a_ranking_has_names_conditions_and_limits_and_the_best_score_first(trip, tmp_path):
+    workspace, _ = trip
+    settings = ask(trip, all=True, out=str(tmp_path / "ranking.parquet"))
+    result = scan_universe(settings, workspace, Progress())
+    scores = [row["score"] for row in result["ranking"]]
+    assert scores == sorted(scores, reverse=True)
+    assert [row["rank"] for row in result["ranking"]] == list(range(1, len(scores) + 1))
+    first = result["ranking"][0]
+    assert first["name"]
+    assert first["industry"] != ""
+    assert {row["limit"] for row in result["ranking"]} <= {"up", "down", ""}
+    assert pyarrow.parquet.read_table(tmp_path / "ranking.parquet").num_rows == len(scores)
+    json.dumps(result, allow_nan=False)
+
+
+def test_a_csv_of_ones_own_is_forecast(trip, tmp_path):
+    workspace, _ = trip
+    source = next(path for path in sorted(workspace.bars_dir.iterdir()) if len(path.read_text()) > 20_000)
+    shutil.copy(source, tmp_path / "mine.csv")
+    result = forecast_stock(ask(trip, bars=str(tmp_path / "mine.csv")), workspace, Progress())
+    assert {row["code"] for row in result["forecasts"]} == {"mine"}
+    assert np.isfinite([row["q50"] for row in result["forecasts"]]).all()
+    with pytest.raises(NoBarsFound):
+        forecast_stock(ask(trip, bars=str(tmp_path / "none.csv")), workspace, Progress())
+
+
+def test_a_run_is_resumed_by_its_path_alone(trip):
+    workspace, result = trip
+    stopped = train_model(SETTINGS, workspace, Progress(stop=lambda: True))
+    assert stopped["stopped"]
+    again = train_model(TrainSettings(resume=stopped["resume"]), workspace, Progress())
+    assert not again["stopped"]
+    assert again["valid_loss"] == result["valid_loss"]
+
+
+def test_what_is_asked_wrongly_is_said_in_one_line(trip, tmp_path):
+    workspace, _ = trip
+    with pytest.raises(BadSetting, match="--all"):
+        forecast_stock(ask(trip), workspace, Progress())
+    with pytest.raises(BadSetting, match=r"\.parquet"):
+        forecast_stock(ask(trip, all=True, out=str(tmp_path / "f.xlsx")), workspace, Progress())
+    with pytest.raises(UnsafePath):
+        train_model(TrainSettings(output="../elsewhere"), workspace, Progress())
+    with pytest.raises(UnsafePath):
+        train_model(TrainSettings(name="../x"), workspace, Progress())
+    with pytest.raises(NoPanel):
+        train_model(SETTINGS, Workspace(tmp_path), Progress())
+    with pytest.raises(BadSetting, match="not both"):
+        ask(trip, as_of=date(2024, 1, 2), first=date(2024, 1, 2))
+
+
+def test_a_stop_before_the_forecast_writes_nothing(trip, tmp_path):
+    settings = ask(trip, all=True, out=str(tmp_path / "f.csv"))
+    with pytest.raises(StopRequested, match="Nothing was written"):
+        forecast_stock(settings, trip[0], Progress(stop=lambda: True))
+    assert not (tmp_path / "f.csv").exists()
