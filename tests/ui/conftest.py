@@ -1,7 +1,12 @@
 """Jobs with commands made for the occasion: they sleep, speak, stop and die as a test needs."""
 
+import contextlib
+import re
+import subprocess
 import sys
 import time
+import urllib.request
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -34,7 +39,7 @@ if end == "result":
     (folder / "result.json").write_text(json.dumps(plan.get("result", {"stocks": 3})), encoding="utf-8")
     tell(kind="result", message="")
 elif end == "error":
-    tell(kind="error", error="NoPanel", message="There is no panel.", fields={"path": "data_cache/panel.arrow"})
+    tell(kind="error", error="NoPanel", message="There is no panel.", fields={"path": "panel.arrow"})
     sys.exit(2)
 elif end == "silence":
     sys.exit(1)
@@ -85,3 +90,68 @@ def wait_until(is_so: Callable[[], bool], timeout_s: float = 30.0) -> None:
 @pytest.fixture
 def wait() -> Callable[..., None]:
     return wait_until
+
+
+# ---------------------------------------------------------------------- the page itself
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def page_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("page")
+
+
+@pytest.fixture(scope="session")
+def page_url(page_workspace: Path) -> Iterator[str]:
+    """The address of a page in a process of its own, on an empty workspace."""
+    with running_page(page_workspace, port=18860) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def running_page(workspace: Path, port: int, *arguments: str) -> Iterator[str]:
+    command = [
+        sys.executable,
+        "gradio_app.py",
+        "--no-browser",
+        "--port",
+        str(port),
+        "--workspace",
+        str(workspace),
+    ]
+    with subprocess.Popen([*command, *arguments], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as page:
+        try:
+            assert page.stdout is not None
+            for line in page.stdout:
+                if match := re.search(r"http://127\.0\.0\.1:\d+", line):
+                    wait_until(lambda url=match[0]: _answers(url), timeout_s=60)
+                    yield match[0]
+                    break
+        finally:
+            page.terminate()
+            page.wait(timeout=30)
+            Jobs(Workspace(workspace)).close()
+            for job in Jobs(Workspace(workspace)).all():
+                if job.is_active:
+                    Jobs(Workspace(workspace)).stop(job.id, at_once=True)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def client(page_url: str):  # noqa: ANN201
+    """A program that uses the page's interface."""
+    gradio_client = pytest.importorskip("gradio_client")
+    with warnings.catch_warnings():
+        # Its own client warns of what it does itself.
+        warnings.simplefilter("ignore")
+        made = gradio_client.Client(page_url, verbose=False)
+    yield made
+    made.close()

@@ -17,21 +17,21 @@ TEXTS = {
     "train.group.training": ("训练", "Training"),
     "train.group.architecture": (
         "模型结构　隐藏 {hidden} · {layers} 层 · {heads} 头",
-        "Architecture   {hidden} · {layers} layers · {heads} heads",
+        "Architecture\u2003{hidden} · {layers} layers · {heads} heads",
     ),
     "train.group.architecture.lstm": (
         "模型结构　隐藏 {hidden} · {layers} 层",
-        "Architecture   {hidden} · {layers} layers",
+        "Architecture\u2003{hidden} · {layers} layers",
     ),
     "train.group.conditions": (
         "条件　行业 {industry} · 风格 {style} · 状态 {regime}",
-        "Conditions   {industry} · {style} · {regime}",
+        "Conditions\u2003{industry} · {style} · {regime}",
     ),
     "train.group.speed": (
         "加速与高级　混合精度{precision} · 编译{compile}",
-        "Speed   bf16 {precision} · compile {compile}",
+        "Speed\u2003bf16 {precision} · compile {compile}",
     ),
-    "train.group.name": ("名称与输出　{name}", "Name and output   {name}"),
+    "train.group.name": ("名称与输出　{name}", "Name and output\u2003{name}"),
     "train.max_stocks": ("最多股票数", "Max stocks"),
     "train.max_stocks.help": ("留空为全部；1–100,000", "all when empty; 1 to 100,000"),
     "train.max_stocks.placeholder": ("全部", "all"),

@@ -1,0 +1,253 @@
+"""The walk a new user takes, in Chromium: from an empty folder to a training and back after a reload."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from .conftest import running_page
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+]
+TABS = ("download", "universe", "basic", "multi", "inference", "evaluation", "runs", "system")
+CHINESE = re.compile("[一-鿿]")
+LONG_MS = 180_000
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory):
+    """A page on a folder of its own, which the tests of this file walk through one after the other."""
+    folder = tmp_path_factory.mktemp("walk")
+    with running_page(folder, port=18960) as url:
+        yield url, folder
+
+
+class Visit:
+    """One browser window that remembers what went wrong in it."""
+
+    def __init__(self, chromium, url, language="zh", width=1280):
+        locale = "zh-CN" if language == "zh" else "en-US"
+        self.context = chromium.new_context(viewport={"width": width, "height": 900}, locale=locale)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(60_000)
+        self.errors, self.hosts = [], set()
+        self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
+        self.url = url
+        self.open()
+
+    def open(self):
+        self.page.goto(self.url)
+        self.page.wait_for_selector("#tabs")
+        # The first look at the work has arrived when the header names the application.
+        self.page.wait_for_selector("#chips .name")
+        self.page.wait_for_timeout(1500)
+
+    def tab(self, name):
+        self.page.evaluate(f"window.Hermes.openTab('{name}')")
+        self.page.wait_for_selector(f"#tab-{name}")
+        self.page.wait_for_timeout(600)
+
+    def see(self, text, where="body", timeout=60_000):
+        self.page.wait_for_function(
+            "([where, text]) => [...document.querySelectorAll(where)].some(e => e.innerText.includes(text))",
+            arg=[where, text],
+            timeout=timeout,
+        )
+
+    def fill(self, tab, label, value):
+        field = self.page.locator(f"#tab-{tab}").get_by_label(label, exact=True).first
+        field.fill(value)
+        field.blur()
+
+    def leave(self):
+        self.context.close()
+        own = {host for host in self.hosts if host.startswith("127.0.0.1:") or not host}
+        assert self.hosts == own, f"requests to other hosts: {self.hosts - own}"
+        # A reload cuts the stream of events off: that is no fault of the page.
+        real = [text for text in self.errors if "ERR_ABORTED" not in text and "ERR_NETWORK" not in text]
+        assert real == []
+
+
+@pytest.fixture
+def visit(chromium, walked):
+    made = []
+
+    def open_page(**options):
+        made.append(Visit(chromium, walked[0], **options))
+        return made[-1]
+
+    yield open_page
+    for each in made:
+        each.leave()
+
+
+def test_1_an_empty_folder_shows_three_doors_and_bad_input_is_told_in_place(visit):
+    window = visit()
+    window.see("先准备行情数据")
+    window.see("尚无数据", "#chips")
+    assert window.page.locator(".door").count() == 3
+    window.page.locator(".door").nth(2).locator("input").nth(0).fill("3")
+    window.page.click("#door-practice-go")
+    window.see("5 到 10000 之间的数", ".message")
+    window.page.click("#door-import-go")
+    window.see("文件夹", ".message.failed")
+
+
+def test_2_the_practice_market_is_loaded_and_every_tab_learns_of_it(visit):
+    window = visit()
+    inputs = window.page.locator(".door").nth(2).locator("input")
+    inputs.nth(0).fill("30")
+    inputs.nth(1).fill("400")
+    window.page.click("#door-practice-go")
+    window.see("练习行情（模拟）", "#chips", LONG_MS)
+    window.see("30 只 · 至", "#chips", LONG_MS)
+    window.see("已就绪", "#download-headline", LONG_MS)
+
+
+def test_3_a_training_is_started_found_again_after_a_reload_and_stopped(visit, walked):
+    window = visit()
+    window.tab("multi")
+    page = window.page
+    page.locator("#multi-preset label").nth(0).click()
+    window.see("--hidden-size 64", "#tab-multi .command")
+    window.fill("multi", "轮数", "0")
+    page.click("#multi-start")
+    window.see("1 到 10000 之间的数", "#multi-told")
+    window.fill("multi", "轮数", "200")
+    window.fill("multi", "回看长度", "20")
+    window.fill("multi", "批大小", "1024")
+    window.see("--epochs 200", "#tab-multi .command")
+    page.click("#multi-start")
+    page.wait_for_selector("#multi-stop", timeout=LONG_MS)
+    window.see("正在训练", "#chips", LONG_MS)
+    page.wait_for_selector("#tab-multi .js-plotly-plot .scatterlayer .trace", timeout=LONG_MS)
+
+    window.open()  # reload in the middle of the training
+    window.see("正在训练", "#chips")
+    window.tab("multi")
+    page.wait_for_selector("#multi-stop")
+    assert page.locator("#tab-multi").get_by_label("轮数", exact=True).input_value() == "200"
+    page.wait_for_selector("#tab-multi .js-plotly-plot .scatterlayer .trace", timeout=LONG_MS)
+
+    page.locator("#language label").nth(1).click()  # switch the language while it runs
+    window.see("Training", "#chips")
+    window.see("Stop and Save", "#tab-multi")
+    window.see("Architecture", "#tab-multi")
+    window.see("Name and output", "#tab-multi")
+    assert not CHINESE.search(page.locator("#tab-multi .settings").inner_text())
+
+    window.tab("basic")  # a second start waits in the queue, visibly
+    page.locator("#basic-preset label").nth(0).click()
+    page.click("#basic-start")
+    window.see("1 queued", "#chips")
+    window.see("Queued:", "#basic-headline")
+    page.click("#basic-stop")
+    window.see("Stopped", "#basic-headline")
+
+    other = visit(language="en")  # a second browser finds the same job
+    other.see("Training", "#chips")
+
+    window.tab("multi")
+    page.click("#multi-stop")
+    window.see("Resume it under Runs", "#multi-headline", LONG_MS)
+    page.wait_for_selector("#multi-start")
+    assert list((walked[1] / "output").glob("multi_*.pt"))
+
+
+def test_4_a_run_is_listed_renamed_and_deleted_after_a_question(visit, walked):
+    window = visit(language="en")
+    window.tab("runs")
+    page = window.page
+    page.locator("#tab-runs tr[data-code]").first.click()
+    window.see("Selected: multi", "#tab-runs")
+    window.fill("runs", "New name", "../evil")
+    page.get_by_role("button", name="Rename").click()
+    window.see("cannot be used as a name", "#tab-runs")
+    window.fill("runs", "New name", "my first")
+    page.get_by_role("button", name="Rename").click()
+    window.see("Selected: my first", "#tab-runs")
+    page.get_by_role("button", name="Delete…").click()
+    window.see("This cannot be undone", "#tab-runs")
+    page.get_by_role("button", name="Keep").click()
+    assert list((walked[1] / "output").glob("multi_*_run.json"))
+    page.get_by_role("button", name="Delete…").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    window.see("files deleted", "#tab-runs")
+    assert not list((walked[1] / "output").glob("multi_*"))
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_5_every_tab_opens_in_both_languages_without_foreign_text(visit, language):
+    window = visit(language=language)
+    for tab in TABS:
+        window.tab(tab)
+        text = window.page.locator(f"#tab-{tab}").inner_text()
+        found = [line for line in text.splitlines() if CHINESE.search(line)]
+        if language == "en":
+            assert found == [], f"{tab}: Chinese on the English page"
+        else:
+            assert found, f"{tab}: nothing is Chinese"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_6_no_tab_makes_the_page_scroll_sideways(visit, width):
+    window = visit(width=width)
+    for tab in TABS:
+        window.tab(tab)
+        assert window.page.evaluate("document.documentElement.scrollWidth") <= width, tab
+
+
+def test_7_theme_and_colours_are_remembered(visit):
+    window = visit()
+    page = window.page
+    page.click("[data-theme-toggle]")
+    assert page.evaluate("document.body.classList.contains('dark')")
+    window.tab("system")
+    page.locator("#rises label").nth(1).click()
+    page.wait_for_function("document.documentElement.classList.contains('green-rises')")
+    window.open()
+    assert page.evaluate("document.body.classList.contains('dark')")
+    assert page.evaluate("document.documentElement.classList.contains('green-rises')")
+    up = page.evaluate("getComputedStyle(document.body).getPropertyValue('--h-up').trim()")
+    assert up == "#36BE86"
+
+
+def test_8_a_hostile_page_of_another_origin_starts_nothing(chromium, walked, tmp_path):
+    url, folder = walked
+    before = sorted(path.name for path in (folder / "jobs").iterdir())
+    hostile = Path(tmp_path) / "hostile.html"
+    call = '{"data": ["simulate", {}, ""]}'
+    hostile.write_text(
+        f"""<script>
+        for (const mode of ["no-cors", "cors"])
+          fetch("{url}/gradio_api/call/start_job", {{method: "POST", mode, body: '{call}',
+            headers: mode === "cors" ? {{"Content-Type": "application/json"}} : {{}}}}).catch(() => 0);
+        </script><form action="{url}/gradio_api/call/start_job" method="post" enctype="text/plain">
+        <input name='{call[:-1]}, "x": "' value='"}}'></form><script>document.forms[0].submit()</script>""",
+        encoding="utf-8",
+    )
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(hostile.as_uri())
+    page.wait_for_timeout(3000)
+    context.close()
+    assert sorted(path.name for path in (folder / "jobs").iterdir()) == before

@@ -1,0 +1,216 @@
+"""The page as a whole: what it serves, whom it refuses, and its interface to programs."""
+
+import json
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from financial_model.base.workspace import Workspace, write_json
+from financial_model.ui.frame import Page, header_chips, tab_of
+from financial_model.ui.jobs import Jobs
+from financial_model.ui.translations import Translate
+
+
+def ask(url, data=None, **headers):
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **named})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as refusal:
+        return refusal.code, refusal.read()
+
+
+def test_the_page_and_its_own_script_are_served(page_url):
+    status, body = ask(page_url)
+    assert status == 200
+    assert b"--h-accent" in body
+    assert b"Hermes" in body
+    assert ask(f"{page_url}/hermes/plotly.min.js")[0] == 200
+
+
+def test_nothing_that_the_page_loads_names_another_host(page_url):
+    import re
+
+    _, body = ask(page_url)
+    sources = re.findall(rb"""(?:src|href)=["'](https?://[^"']+)""", body)
+    assert [source for source in sources if not source.startswith(page_url.encode())] == []
+
+
+def test_a_request_of_another_page_starts_nothing(page_url):
+    call = json.dumps({"data": ["simulate", {}, ""]}).encode()
+    assert ask(f"{page_url}/gradio_api/call/start_job", call, Origin="https://evil.example")[0] == 403
+    assert ask(f"{page_url}/gradio_api/call/start_job", call, Host="evil.example")[0] == 421
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/file=/etc/passwd",
+        "/gradio_api/file=../../../../etc/passwd",
+        "/gradio_api/file=gradio_app.py",
+        "/file=/etc/passwd",
+        "/hermes/../gradio_app.py",
+        "/hermes/%2e%2e/gradio_app.py",
+        "/gradio_api/upload",
+    ],
+)
+def test_no_route_reads_a_file_of_the_machine(page_url, path):
+    status, body = ask(page_url + path)
+    assert status >= 400
+    assert b"root:" not in body
+    assert b"argparse" not in body
+
+
+def test_programs_find_the_public_functions_and_no_others(client):
+    named = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(named) == {"/start_job", "/load_market", "/get_job", "/list_jobs", "/stop_job", "/market"}
+
+
+def test_a_program_is_told_in_our_words_what_does_not_fit(client):
+    with pytest.raises(Exception, match=r"epochs is 0; expected a number from 1 to 10000"):
+        client.predict("train", {"epochs": 0}, "", api_name="/start_job")
+    with pytest.raises(Exception, match="one of simulate"):
+        client.predict("rm", {}, "", api_name="/start_job")
+    with pytest.raises(Exception, match="no job"):
+        client.predict("../../etc", api_name="/get_job")
+    with pytest.raises(Exception, match="checkpoint is None"):
+        client.predict("forecast", {}, "", api_name="/start_job")
+    with pytest.raises(Exception, match="a folder or file that exists"):
+        client.predict("import", {"path": "/nowhere/at/all"}, api_name="/load_market")
+
+
+@pytest.mark.slow
+def test_a_program_walks_from_a_market_to_a_forecast(client, page_workspace):
+    def finish(job, limit_s=240):
+        deadline = time.monotonic() + limit_s
+        while (told := client.predict(job["id"], api_name="/get_job"))["state"] in ("queued", "running"):
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        assert told["state"] == "done", told
+        return told
+
+    settings = {"stocks": 20, "sessions": 400}
+    finish(client.predict("simulate", settings, api_name="/load_market"))
+    market = client.predict(api_name="/market")
+    assert market["stocks"] == 20
+    assert market["is_simulated"]
+    small = {"model": "conditional", "context_length": 20, "hidden_size": 16, "layers": 1, "heads": 2}
+    training = {"name": "api", "epochs": 1, "batch_size": 512, "model": small}
+    trained = finish(client.predict("train", training, "", api_name="/start_job"))
+    checkpoint = trained["result"]["checkpoint"]
+    wanted = {"checkpoint": checkpoint, "all": True, "out": str(page_workspace / "output" / "f.csv")}
+    finish(client.predict("forecast", wanted, "", api_name="/start_job"))
+    assert (page_workspace / "output" / "f.csv").is_file()
+
+
+def test_a_taken_port_is_said_clearly_and_the_next_one_is_used(page_url, tmp_path):
+    port = page_url.rpartition(":")[2]
+    command = [sys.executable, "gradio_app.py", "--no-browser", "--port", port, "--workspace", str(tmp_path)]
+    from .conftest import REPOSITORY
+
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as page:
+        try:
+            assert page.stdout is not None
+            assert page.stdout.readline().startswith(f"Port {port} is taken; this page uses ")
+            assert "http://127.0.0.1:" in page.stdout.readline()
+        finally:
+            page.terminate()
+
+
+@pytest.mark.parametrize("arguments", [["--auth", "nopassword"], ["--lang", "fr"], ["--host", "0.0.0.0"]])
+def test_bad_arguments_end_with_one_clear_line(arguments):
+    from .conftest import REPOSITORY
+
+    ended = subprocess.run(
+        [sys.executable, "gradio_app.py", "--no-browser", *arguments],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+
+
+# ---------------------------------------------------------------------- the frame without a server
+
+
+@pytest.fixture
+def page(workspace):
+    return Page(workspace, Jobs(workspace), Translate("en"))
+
+
+def test_the_header_says_that_there_is_no_data_and_then_which(page, workspace):
+    assert "No data yet" in header_chips(page.view("en"))
+    codes = {"SH600000": {"first": "2020-01-02", "last": "2024-12-31", "count": 9}}
+    write_json(workspace.metadata_path, {"simulated": True, "codes": codes, "failures": {}})
+    workspace.bars_dir.mkdir()
+    (workspace.bars_dir / "SH600000.csv").write_text("", encoding="utf-8")
+    workspace.cache_dir.mkdir()
+    workspace.panel_path.write_bytes(b"")
+    chips = header_chips(page.view("en"))
+    assert "Practice market" in chips
+    assert "1 stocks · to 2024-12-31" in chips
+    assert "练习行情" in header_chips(page.view("zh"))
+
+
+def test_what_comes_from_data_is_escaped_in_the_header(page, workspace):
+    evil = "<script>alert(1)</script>"
+    codes = {"SH600000": {"first": evil, "last": evil, "count": 1}}
+    write_json(workspace.metadata_path, {"simulated": False, "codes": codes})
+    workspace.bars_dir.mkdir()
+    (workspace.bars_dir / "SH600000.csv").write_text("", encoding="utf-8")
+    workspace.cache_dir.mkdir()
+    workspace.panel_path.write_bytes(b"")
+    assert "<script" not in header_chips(page.view("en"))
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"codes": [1]}', '{"codes": {"SH600000": 3}, "failures": 7}', "null"]
+)
+def test_a_torn_or_foreign_metadata_file_does_not_stop_the_page(page, workspace, text):
+    workspace.metadata_path.parent.mkdir(parents=True)
+    workspace.metadata_path.write_text(text, encoding="utf-8")
+    header_chips(page.view("en"))
+
+
+def test_a_part_that_cannot_be_drawn_does_not_hold_up_the_others(page):
+    page.live(["broken"], lambda view: [1 / 0])
+    page.live(["whole"], lambda view: ["fine"])
+    seen, broken, whole = page.tick("en", {})
+    assert whole == "fine"
+    assert broken["__type__"] == "update"
+    assert page.tick("en", seen)[2]["__type__"] == "update", "what the browser has is not sent again"
+
+
+def test_a_training_shows_in_the_tab_of_its_kind(page):
+    from financial_model.base.config import ModelSettings, TrainSettings
+
+    page.workspace.root.mkdir()
+    basic = page.jobs.start("train", TrainSettings(model=ModelSettings(model="lstm")))
+    assert tab_of(basic) == "basic"
+    assert tab_of(page.jobs.start("train", TrainSettings())) == "multi"
+
+
+def test_importing_the_page_loads_no_torch_and_building_it_neither():
+    code = (
+        "import sys, tempfile, gradio_app\n"
+        "from financial_model.ui.app import *\n"
+        "space = Workspace(tempfile.mkdtemp())\n"
+        "build_page(Page(space, Jobs(space), Translate('zh')))\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    from .conftest import REPOSITORY
+
+    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, timeout=120)
+
+
+def test_a_workspace_that_is_not_there_yet_is_empty(tmp_path):
+    page = Page(Workspace(tmp_path / "none"), Jobs(Workspace(tmp_path / "none")), Translate("en"))
+    assert page.view("en").market.is_empty
+    assert page.view("en").jobs == []
