@@ -321,6 +321,7 @@ class WalkForwardSettings(Settings):
     last: date | None = None
     folds: int = 4
     workers: int = 1
+    baselines: bool = True
 
     def __post_init__(self) -> None:
         check_range("folds", self.folds, 1, 100)

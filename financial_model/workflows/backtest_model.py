@@ -29,7 +29,7 @@ def backtest_model(settings: BacktestSettings, workspace: Workspace, progress: P
     progress.stage("load", "loading the panel and the checkpoint")
     panel = Panel.open(workspace)
     panel.index_bars(settings.index)  # an index that is missing is said before the work, not after it
-    (one,) = open_contenders((settings.checkpoint,), panel, workspace)
+    (one,) = open_contenders((settings.checkpoint,), panel, workspace, progress)
     first, last = allowed_range([one], panel, settings.first, settings.last)
     progress.check_stop("Nothing was written.")
 

@@ -13,7 +13,7 @@ from ..base.errors import BadSetting, EmptyTestRange, SeenInTraining
 from ..base.progress import Progress
 from ..base.workspace import Workspace, write_json
 from ..data.panel import Panel
-from ..datasets.features import compute_features
+from ..datasets.feature_cache import load_features
 from ..datasets.multi_dim_dataset import MultiDimDataset
 from ..evaluation.baselines import LearningSpan, baseline_scores
 from ..evaluation.information_coefficient import paired_difference
@@ -52,7 +52,7 @@ def evaluate_model(settings: EvaluateSettings, workspace: Workspace, progress: P
     """
     progress.stage("load", "loading the panel and the checkpoints")
     panel = Panel.open(workspace)
-    contenders = open_contenders(settings.checkpoints, panel, workspace)
+    contenders = open_contenders(settings.checkpoints, panel, workspace, progress)
     first, last = allowed_range(contenders, panel, settings.first, settings.last)
     progress.check_stop("Nothing was written.")
 
@@ -87,11 +87,13 @@ def evaluate_model(settings: EvaluateSettings, workspace: Workspace, progress: P
     return tell(results, settings, workspace, contenders)
 
 
-def open_contenders(paths: tuple[str, ...], panel: Panel, workspace: Workspace) -> list[Contender]:
+def open_contenders(
+    paths: tuple[str, ...], panel: Panel, workspace: Workspace, progress: Progress
+) -> list[Contender]:
     """The checkpoints on one panel, whose features are computed once for all."""
     if not paths:
         raise BadSetting("checkpoints", [], "at least one checkpoint file")
-    features = compute_features(panel)
+    features = load_features(panel, workspace, progress)
     contenders = []
     for text in paths:
         path = checkpoint_path(workspace, text)
