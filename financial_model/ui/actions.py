@@ -55,20 +55,21 @@ def import_settings(path: str, max_stocks: Any = None) -> ImportSettings:
     )
 
 
-def words_of(text: str | None) -> list[str]:
+def words_of(text: Any) -> list[str]:
     """What stands between commas (of either language), semicolons, spaces and line breaks.
 
     >>> words_of("600519，SZ000001; 300750")
     ['600519', 'SZ000001', '300750']
     """
+    plain = str(text or "")
     for separator in "，；;、\n\t":
-        text = (text or "").replace(separator, ",")
-    return [word for part in (text or "").split(",") for word in part.split()]
+        plain = plain.replace(separator, ",")
+    return [word for part in plain.split(",") for word in part.split()]
 
 
-def optional(text: str | None) -> str | None:
+def optional(text: Any) -> str | None:
     """A text field that may be left empty."""
-    return (text or "").strip() or None
+    return str(text or "").strip() or None
 
 
 def optional_count(name: str, value: Any) -> int | None:

@@ -146,7 +146,7 @@ def _answers(url: str) -> bool:
 
 
 @pytest.fixture(scope="session")
-def client(page_url: str):  # noqa: ANN201
+def client(page_url: str):
     """A program that uses the page's interface."""
     gradio_client = pytest.importorskip("gradio_client")
     with warnings.catch_warnings():

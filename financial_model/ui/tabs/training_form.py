@@ -88,8 +88,8 @@ def settings_of(values: Sequence[Any]) -> TrainSettings:
     is_industry = form["mode"] == "industry"
     return TrainSettings.from_json(
         {
-            "name": check_name(form["name"] or ""),
-            "output": form["output"] or "",
+            "name": check_name(str(form["name"] or "")),
+            "output": str(form["output"] or ""),
             "model": model,
             "mode": form["mode"],
             "industry": form["industry"] if is_industry else None,

@@ -88,7 +88,8 @@ TEXTS = {
     "error.NoSuchJob": ("这个工作区里没有任务 {job}。", "There is no such job."),
     "error.NoSuchRun": ("这个工作区里没有这条训练记录，请在列表中选择。", "There is no such run."),
     "error.NoServerAnswers": (
-        "行情服务器都没有应答（试了 {tried_count} 台）。请检查网络与端口 7709，或导入本地文件、使用练习行情。",
+        "行情服务器都没有应答（试了 {tried_count} 台）。"
+        "请检查网络与端口 7709，或导入本地文件、使用练习行情。",
         "No quote server answers.",
     ),
     "error.NothingToRetry": ("没有上次失败的股票需要重试。", "Nothing failed last time."),

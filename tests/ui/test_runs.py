@@ -1,0 +1,111 @@
+"""Runs as their files tell them: listed, compared, renamed, resumed, deleted."""
+
+import json
+
+import pytest
+
+from financial_model.base.config import TrainSettings
+from financial_model.base.errors import BadSetting, NoSuchRun, UnsafePath, WorkspaceBusy
+from financial_model.base.workspace import write_json
+from financial_model.ui import runs
+from financial_model.ui.jobs import Jobs
+from financial_model.ui.runs import RunReader
+
+
+def write_run(workspace, stem="first_20180101_120000", checkpoints=("best",), history=True, **settings):
+    folder = workspace.output_dir
+    epoch = {
+        "kind": "epoch",
+        "epoch": 1,
+        "best_epoch": 1,
+        "valid_rank_ic": 0.05,
+        "valid_loss": 0.9,
+        "total_step": 3,
+    }
+    facts = {
+        "settings": TrainSettings(**settings).to_json(),
+        "data": {"is_simulated": True},
+        "split": {"train": ["2015-01-05", "2016-12-30"]},
+        "history": [epoch] if history else [],
+        "result": {},
+    }
+    write_json(folder / f"{stem}_run.json", facts)
+    (folder / f"{stem}_metrics.jsonl").write_text(json.dumps(epoch) + '\n{"kind": "ep', encoding="utf-8")
+    for which in checkpoints:
+        (folder / f"{stem}_{which}.pt").write_bytes(b"weights")
+    return f"output/{stem}"
+
+
+@pytest.fixture
+def reader(workspace):
+    return RunReader(workspace)
+
+
+def test_a_run_is_listed_with_its_epochs_and_checkpoints(workspace, reader):
+    name = write_run(workspace, checkpoints=("best", "epoch5", "final"))
+    (run,) = reader.all([])
+    assert (run.id, run.label, run.epochs) == (name, "first_20180101_120000", (1, 30))
+    assert run.best["valid_rank_ic"] == 0.05
+    assert run.is_simulated
+    assert run.span("train") == ("2015-01-05", "2016-12-30")
+    assert len(run.checkpoints) == 3
+
+
+def test_a_run_that_was_cut_off_tells_its_epochs_from_the_metrics(workspace, reader):
+    write_run(workspace, history=False)
+    assert reader.all([])[0].epochs == (1, 30)
+
+
+def test_files_of_others_and_torn_ones_are_passed_over(workspace, reader):
+    workspace.output_dir.mkdir(parents=True)
+    for name in ("notes.txt", "x_run.json", "a_20180101_120000_run.json", "b_20180101_120000_best.pt"):
+        (workspace.output_dir / name).write_text("{", encoding="utf-8")
+    assert reader.all([]) == []
+
+
+def test_a_run_is_renamed_for_the_eye_and_keeps_its_files(workspace, reader):
+    name = write_run(workspace)
+    runs.rename(workspace, reader.get(name, []), "my best")
+    assert reader.get(name, []).label == "my best"
+    assert (workspace.output_dir / "first_20180101_120000_best.pt").is_file()
+    with pytest.raises(UnsafePath):
+        runs.rename(workspace, reader.get(name, []), "../evil")
+
+
+def test_deleting_takes_the_files_of_this_run_alone(workspace, reader):
+    name = write_run(workspace, checkpoints=("best", "epoch5"))
+    other = write_run(workspace, stem="first_20180101_120000_more_20190101_120000")
+    (workspace.output_dir / "first_20180101_120000_report.html").write_text("mine", encoding="utf-8")
+    assert runs.delete(workspace, reader.get(name, []), []) == 4
+    assert [run.id for run in reader.all([])] == [other]
+    assert (workspace.output_dir / "first_20180101_120000_report.html").is_file()
+
+
+def test_a_run_that_is_being_trained_is_not_deleted(workspace, reader):
+    name = write_run(workspace)
+    jobs = Jobs(workspace)
+    jobs.start("train", TrainSettings(resume=f"{name}_best.pt"))
+    with pytest.raises(WorkspaceBusy):
+        runs.delete(workspace, reader.get(name, []), jobs.all())
+    assert reader.all([])
+
+
+def test_a_stopped_run_goes_on_from_its_newest_checkpoint_and_a_finished_one_does_not(workspace, reader):
+    name = write_run(workspace, checkpoints=("best",), epochs=7)
+    settings = runs.resume_settings(reader.get(name, []))
+    assert (settings.resume, settings.epochs) == (f"{name}_best.pt", 7)
+    (workspace.output_dir / "first_20180101_120000_final.pt").write_bytes(b"weights")
+    with pytest.raises(BadSetting):
+        runs.resume_settings(reader.get(name, []))
+
+
+def test_only_settings_that_differ_are_compared(workspace, reader):
+    write_run(workspace, seed=1)
+    write_run(workspace, stem="second_20180102_120000", seed=2)
+    assert runs.differing_settings(reader.all([])) == [("seed", [2, 1])]
+
+
+@pytest.mark.parametrize("name", ["", "../../etc/passwd", "output/none_20180101_120000", "x" * 500])
+def test_a_run_that_is_not_there_is_an_error_of_ours(reader, name):
+    with pytest.raises(NoSuchRun):
+        reader.get(name, [])
