@@ -6,6 +6,7 @@ whose inputs have not changed are copied from the panel before; where nothing ha
 written.
 """
 
+import functools
 import hashlib
 import itertools
 import json
@@ -153,9 +154,12 @@ class _Builder:
         if not codes:
             raise NoBarsFound(self.workspace.bars_dir, "CSV files such as SH600000.csv (import or download)")
         before: dict[str, StockInput] = self.state.get("stocks", {})
-        self.facts = {name: ReferenceStore(self.workspace).read(name) for name in STOCK_TABLES}
         self.first_session = self._market_first_session()
-        facts_digests = self._facts_digests(codes)
+        self.facts_key = [str(self.first_session), *map(self._file_key, STOCK_TABLES)]
+        if self.state.get("facts_key") == self.facts_key and before.keys() >= set(codes):
+            facts_digests = {code: before[code].facts for code in codes}
+        else:
+            facts_digests = self._facts_digests(codes)
 
         def look(code: str) -> StockInput:
             path = self.workspace.bars_dir / f"{code}.csv"
@@ -172,6 +176,15 @@ class _Builder:
 
         with ThreadPoolExecutor(self.workers) as pool:
             return dict(zip(codes, pool.map(look, codes), strict=True))
+
+    @functools.cached_property
+    def facts(self) -> dict[str, Facts]:
+        return {name: ReferenceStore(self.workspace).read(name) for name in STOCK_TABLES}
+
+    def _file_key(self, name: str) -> list[int]:
+        path = self.workspace.reference_path(name)
+        seen = path.stat() if path.is_file() else None
+        return [seen.st_size, seen.st_mtime_ns] if seen else []
 
     def _market_first_session(self) -> np.datetime64 | None:
         firsts = [
@@ -408,6 +421,7 @@ class _Builder:
             only_when_touched
             and self.state["stocks"] == dict(inputs)
             and self.state["tables"] == dict(tables)
+            and self.state.get("facts_key") == self.facts_key
         ):
             return
         stocks = {
@@ -424,6 +438,7 @@ class _Builder:
                 "stocks": stocks,
                 "failures": {code: why for code, why in self.failures.items() if code in inputs},
                 "tables": dict(tables),
+                "facts_key": self.facts_key,
             },
         )
 
