@@ -84,7 +84,7 @@ def session_ic(score: Floats, label: Floats, session: Integers) -> SessionIC:
     """
     score, label, session = np.asarray(score, float), np.asarray(label, float), np.asarray(session)
     valid = np.isfinite(score) & np.isfinite(label)
-    sessions, group = np.unique(session[valid], return_inverse=True)
+    sessions, group = dense_groups(session[valid])
     x, y = score[valid], label[valid]
     count = np.bincount(group, minlength=len(sessions))
     ic = _grouped_correlation(x, y, group, count)
@@ -92,6 +92,16 @@ def session_ic(score: Floats, label: Floats, session: Integers) -> SessionIC:
     too_few = count < MINIMUM_COUNT
     ic[too_few] = rank_ic[too_few] = np.nan
     return SessionIC(sessions.astype(np.int64), ic, rank_ic, count.astype(np.int64))
+
+
+def dense_groups(values: NDArray[np.integer]) -> tuple[Integers, Integers]:
+    """What np.unique(values, return_inverse=True) gives, by counting: values (N,) are small and not negative.
+
+    >>> [part.tolist() for part in dense_groups(np.array([7, 3, 7]))]
+    [[3, 7], [1, 0, 1]]
+    """
+    present = np.bincount(values) > 0
+    return np.flatnonzero(present), (np.cumsum(present) - 1)[values]
 
 
 def grouped_ranks(values: Floats, group: Integers) -> Floats:
@@ -102,7 +112,10 @@ def grouped_ranks(values: Floats, group: Integers) -> Floats:
     """
     if not len(values):
         return np.empty(0)
-    order = np.lexsort((values, group))
+    # By value, then by group without losing that order: numpy sorts 16-bit keys by radix, in one pass.
+    order = np.argsort(values)
+    key = group.astype(np.uint16) if group.max() < 2**16 else group
+    order = order[np.argsort(key[order], kind="stable")]
     sorted_group, sorted_values = group[order], values[order]
     new_group = np.r_[True, sorted_group[1:] != sorted_group[:-1]]
     new_run = new_group | np.r_[True, sorted_values[1:] != sorted_values[:-1]]

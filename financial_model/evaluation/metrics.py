@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .information_coefficient import Mean, finite_or_none, grouped_ranks, mean_over_sessions, newey_west_lags
+from .information_coefficient import (
+    Mean,
+    dense_groups,
+    finite_or_none,
+    grouped_ranks,
+    mean_over_sessions,
+    newey_west_lags,
+)
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -39,7 +46,7 @@ class ClusteredMean:
 
 
 def clustered_mean(values: Floats, session: Integers, overlap: int = 1) -> ClusteredMean:
-    """Mean of all values (N,) with an error clustered by session (N,).
+    """Mean of all values (N,) or (N, H) with an error clustered by session (N,).
 
     The mean is a ratio of sums, so its error comes from the session sums of deviations; `overlap` > 1 adds
     the Newey-West terms for outcomes that span several sessions. NaN values are left out.
@@ -47,16 +54,18 @@ def clustered_mean(values: Floats, session: Integers, overlap: int = 1) -> Clust
     >>> clustered_mean(np.array([1.0, 1, 0, 0]), np.array([0, 0, 1, 1])).mean
     0.5
     """
-    valid = np.isfinite(values)
-    values, session = values[valid], session[valid]
-    count = len(values)
+    values = np.asarray(values, float).reshape(len(session), -1)
+    known = np.isfinite(values)
+    per_sample = known.sum(axis=1)
+    count = int(per_sample.sum())
     if not count:
         return ClusteredMean(float("nan"), float("nan"), 0, 0)
-    mean = float(values.mean())
-    sessions, group = np.unique(session, return_inverse=True)
-    sums = np.bincount(group, values - mean)
+    total = np.bincount(session, np.where(known, values, 0.0).sum(axis=1))
+    size = np.bincount(session, per_sample)
+    mean = float(total.sum()) / count
+    sums = (total - mean * size)[size > 0]
     variance = float(sums @ sums)
-    clusters = len(sessions)
+    clusters = len(sums)
     lags = newey_west_lags(clusters, overlap) if overlap > 1 else 0
     for lag in range(1, lags + 1):
         variance += 2 * (1 - lag / (lags + 1)) * float(sums[lag:] @ sums[:-lag])
@@ -72,8 +81,12 @@ def pinball(quantiles: Floats, actual: Floats, levels: Floats) -> Floats:
     >>> pinball(np.array([[[9.0]]]), np.array([[10.0]]), np.array([0.9])).tolist()
     [[0.9]]
     """
-    error = actual[..., None] - quantiles
-    return np.maximum(levels * error, (levels - 1) * error).mean(axis=-1)
+    loss = np.zeros(actual.shape)
+    # Level by level: the (N, H, Q) differences of a universe would not fit the cache.
+    for place, level in enumerate(levels):
+        error = actual - quantiles[..., place]
+        loss += np.maximum(level * error, (level - 1) * error)
+    return loss / len(levels)
 
 
 def covered(low: Floats, high: Floats, actual: Floats) -> Floats:
@@ -108,7 +121,7 @@ def hit(score: Floats, label: Floats, session: Integers) -> Floats:
     expectation is 1/2 + asin(IC) / pi. A sample at a median counts one half.
     """
     valid = np.isfinite(score) & np.isfinite(label)
-    _, group = np.unique(session[valid], return_inverse=True)
+    _, group = dense_groups(session[valid])
     middle = (np.bincount(group) - 1) / 2
     side = [np.sign(grouped_ranks(values[valid], group) - middle[group]) for values in (score, label)]
     result = np.full(len(score), np.nan)
@@ -134,7 +147,7 @@ def portfolio_excess(
     left out. Costs are not counted; that is the backtest's.
     """
     valid = np.isfinite(score) & np.isfinite(label)
-    sessions, group = np.unique(session[valid], return_inverse=True)
+    sessions, group = dense_groups(session[valid])
     label = label[valid]
     count = np.bincount(group, minlength=len(sessions))
     rank = grouped_ranks(score[valid], group)

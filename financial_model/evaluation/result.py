@@ -383,8 +383,7 @@ def _calibration(samples: Samples, panel: "Panel") -> Json | None:
 
 def _pooled(values: Floats, session: Integers, horizon: int) -> Json:
     """Clustered mean over all steps (N, H) at once; outcomes of a sample overlap over `horizon` sessions."""
-    values = np.asarray(values, float)
-    return clustered_mean(values.ravel(), np.repeat(session, values.shape[1]), horizon).to_json()
+    return clustered_mean(values, session, horizon).to_json()
 
 
 def _direction(median: Floats, actual: Floats, session: Integers, step: int) -> Json:

@@ -1,12 +1,13 @@
-"""Retraining through time: each fold learns from what lay before its test span, all test spans are one record.
+"""Retraining through time: each fold learns from what lay before its test span, all tests are one record.
 
 A fold trains on the panel cut at the session before its test span, so nothing later is even in memory; the
 purge of `datasets.splits` (context and label reach) lies between its training and validation, and between
 validation and test. Folds only look back, so no embargo after a test span is needed. Each fold leaves a file;
-a run that was stopped or killed goes on with the folds that are missing.
+a run that was stopped goes on where it stopped, one that was killed with the folds that are missing.
 """
 
 import hashlib
+import itertools
 import json
 import multiprocessing
 import queue
@@ -121,7 +122,7 @@ def plan_folds(panel: Panel, settings: WalkForwardSettings) -> list[Fold]:
         valid_count = panel.position_of(train.valid_end) - panel.position_of(train.train_end)
     folds = []
     bounds = np.linspace(begin, end, settings.folds + 1).round().astype(int)
-    for number, (first, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True), start=1):
+    for number, (first, stop) in enumerate(itertools.pairwise(bounds), start=1):
         valid_end = sessions[first - 1].astype(date)
         train_end = None if valid_count is None else sessions[max(first - 1 - valid_count, 0)].astype(date)
         own = replace(train, train_end=train_end, valid_end=valid_end, name=f"fold{number}", resume=None)
@@ -211,9 +212,13 @@ def run_fold(fold: Fold, workspace: Workspace, folder: Path, progress: Progress)
     panel = Panel.open(workspace)
     known = panel.truncated(fold.settings.valid_end)
     relative = folder.relative_to(workspace.root).as_posix()
-    own = replace(fold.settings, output=relative)
+    # A training that was stopped half-way left word where to go on.
+    halfway = folder / f"fold_{fold.number}_resume.json"
+    resume = read_json(halfway)["resume"] if halfway.is_file() else None
+    own = replace(fold.settings, output=relative, resume=resume)
     trained = train_on_panel(known, own, RunFiles(workspace, relative, own.name), progress)
-    if trained.get("stopped"):
+    if trained["stopped"]:
+        write_json(halfway, {"resume": trained["resume"]})
         raise StopRequested(_kept(folder))
     path = checkpoint_path(workspace, trained["checkpoint"])
     predictor = open_predictor(path, panel, features=load_features(panel, workspace))
