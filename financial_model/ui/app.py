@@ -61,6 +61,7 @@ STATIC = Path(__file__).parent / "static"
 TITLE = "Hermes · A 股预测工作台 · A-share forecasting"
 FIRST_PORT, PORTS_TRIED = 7860, 50
 CHECK_AFTER_S, CHECK_AGAIN_S = 4.0, 86_400.0
+MAX_WAITING_EVENTS = 64
 PLOTLY_PATH = "hermes/plotly.min.js"
 
 
@@ -101,7 +102,8 @@ def make_server_app(page: Page, language: str | None, auth: tuple[str, str] | No
 
     page.files.add_route(app)
     demo = build_page(page)
-    demo.queue(max_size=64, default_concurrency_limit=8)
+    # demo.queue() would say the same and build Gradio's whole server once more.
+    demo._queue.max_size = MAX_WAITING_EVENTS
     return gr.mount_gradio_app(
         app,
         demo,
