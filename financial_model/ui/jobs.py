@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -171,13 +172,11 @@ class Job:
     def result(self) -> dict[str, Any] | None:
         """What the workflow returned, once it has."""
         path = self.folder / RESULT_FILE
-        if not path.is_file():
-            return None
         try:
-            value = read_json(path)
-        except (DamagedFile, OSError):
+            stat = path.stat()
+        except OSError:
             return None
-        return value if isinstance(value, dict) else None
+        return _read_result(path, stat.st_mtime_ns, stat.st_size)
 
     def log_tail(self, max_bytes: int = 8000) -> str:
         """The last lines of what the process printed."""
@@ -434,6 +433,16 @@ class Jobs:
     def _prune(self, jobs: list[Job]) -> None:
         for job in [job for job in jobs if not job.is_active][: max(0, len(jobs) - MAX_KEPT)]:
             _remove_folder(job.folder)
+
+
+@lru_cache(maxsize=16)
+def _read_result(path: Path, mtime_ns: int, size: int) -> dict[str, Any] | None:
+    """A result as it stood at that time; live parts ask for it every second, so it is parsed once."""
+    try:
+        value = read_json(path)
+    except (DamagedFile, OSError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 class _Reader:
