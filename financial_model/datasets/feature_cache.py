@@ -10,6 +10,7 @@ import os
 import shutil
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,10 +56,10 @@ def _read(folder: Path) -> Features | None:
     try:
         names = json.loads((folder / NAMES_FILE).read_text(encoding="utf-8"))
         # Copy-on-write: torch shares only memory that may be written to.
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in ARRAYS}
+        values: dict[str, Any] = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in ARRAYS}
     except (OSError, ValueError):
         return None
-    return Features(**arrays, **{name: tuple(words) for name, words in names.items()})
+    return Features(**values, **{name: tuple(words) for name, words in names.items()})
 
 
 def _write(folder: Path, features: Features) -> None:
