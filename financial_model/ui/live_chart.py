@@ -13,7 +13,8 @@ import gradio as gr
 from .theme import AXIS, LAYOUT
 
 TEMPLATE = """<section class="card chart">
-<header><h3></h3><span class="tag warn mark" hidden></span><span class="sub"></span><span class="legend"></span>
+<header><h3></h3><span class="tag warn mark" hidden></span><span class="sub"></span>
+<span class="legend"></span>
 <span class="tools"><button type="button" data-save="png" hidden>PNG</button>
 <button type="button" data-save="csv" hidden>CSV</button></span></header>
 <div class="body"><div class="plot"></div><p class="empty"></p></div><p class="note"></p></section>"""
