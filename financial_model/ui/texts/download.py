@@ -13,8 +13,8 @@ TEXTS = {
         "Daily bars, ex-rights and the stock list from TDX quote servers.",
     ),
     "door.download.needs": (
-        "需要：网络（端口 7709）\n磁盘：每 100 只约 30 MB，可随时停止并续传",
-        "Needs a network (port 7709).\nAbout 30 MB for 100 stocks; stop and resume at any time.",
+        "需要：网络（端口 7709）\n可随时停止并续传，只补缺口",
+        "Needs a network (port 7709).\nStop and resume at any time.",
     ),
     "door.import.title": ("导入已有数据", "Import what you have"),
     "door.import.what": (
@@ -27,8 +27,8 @@ TEXTS = {
     ),
     "door.practice.title": ("生成练习行情", "Make a practice market"),
     "door.practice.what": (
-        "模拟的 A 股市场，规律已知，适合先熟悉流程、检验模型。",
-        "A simulated A-share market whose law is known: learn the way, test the models.",
+        "模拟的 A 股市场，规律已知，适合熟悉流程、检验模型。",
+        "A simulated market whose law is known.",
     ),
     "door.practice.needs": (
         "需要：无需网络，很快生成\n处处标明“练习行情”，不会与真实行情混在一起",
