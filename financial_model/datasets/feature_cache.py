@@ -59,7 +59,8 @@ def _read(folder: Path) -> Features | None:
         values: dict[str, Any] = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in ARRAYS}
     except (OSError, ValueError):
         return None
-    return Features(**values, **{name: tuple(words) for name, words in names.items()})
+    values |= {name: tuple(words) for name, words in names.items()}
+    return Features(**values)
 
 
 def _write(folder: Path, features: Features) -> None:
