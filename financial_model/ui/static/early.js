@@ -10,10 +10,12 @@
     if (document.body && document.body.classList.contains("dark") !== wanted())
       document.body.classList.toggle("dark", wanted());
   };
-  document.addEventListener("DOMContentLoaded", () => {
+  const start = () => {
     hold();
     new MutationObserver(hold).observe(document.body, { attributes: true, attributeFilter: ["class"] });
-  });
+  };
+  // Gradio hands this script to the browser with its settings, often after the document has been read.
+  if (document.body) start(); else document.addEventListener("DOMContentLoaded", start);
   Object.assign(root.dataset, HERMES); // {language, built, plotly}: written into the page by ui/app.py
   const language = store.getItem("hermes.language") || HERMES.language || (/^zh/i.test(navigator.language) ? "zh" : "en");
   if (language !== HERMES.built) root.classList.add("settling");
