@@ -190,6 +190,7 @@ def train(
     compile_step: Annotated[
         bool | None, typer.Option("--compile/--no-compile", help="Compile the step.")
     ] = None,
+    tensorboard: Annotated[bool | None, typer.Option("--tensorboard", help="Also its event files.")] = None,
     resume: Annotated[str | None, typer.Option(help="A checkpoint of a stopped run.")] = None,
 ) -> None:
     """Train a model on the panel; runs under torchrun unchanged."""
@@ -225,6 +226,7 @@ def train(
         ensemble=ensemble,
         mixed_precision=mixed_precision,
         compile=compile_step,
+        tensorboard=tensorboard,
         resume=_newest_match(resume, workspace),
     )
     _run("train_model:train_model", settings, workspace, as_json, job)
@@ -242,6 +244,7 @@ def forecast(
     as_of: Annotated[str | None, typer.Option(help="The last session whose close may be known.")] = None,
     first: First = None,
     last: Last = None,
+    bars: Annotated[str | None, typer.Option(help="A CSV of your own to forecast instead.")] = None,
     out: OutFile = None,
 ) -> None:
     """Forecast quantiles of returns a step, and the score that ranks a session."""
@@ -254,6 +257,7 @@ def forecast(
         as_of=as_of,
         first=first,
         last=last,
+        bars=_from_here(bars),
         out=_from_here(out),
     )
     _run("forecast_stock:forecast_stock", settings, workspace, as_json, job)

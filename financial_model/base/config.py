@@ -62,7 +62,7 @@ class Settings:
         for setting in dataclasses.fields(cls):  # type: ignore[arg-type]
             is_required = setting.default is setting.default_factory is dataclasses.MISSING
             if is_required and values.get(setting.name) is None:
-                raise BadSetting(setting.name, None, f"a value ({cls.__doc__})")
+                raise BadSetting(setting.name, None, "a value: it has no default")
         return cls(**{name: _from_plain(name, value, hints[name]) for name, value in values.items()})
 
 
@@ -233,6 +233,7 @@ class TrainSettings(Settings):
     `batch_size` counts samples; where a loss looks across stocks a batch is made of whole sessions, as
     many as reach it. Dates split all stocks alike: train up to `train_end`, validate up to `valid_end`,
     with a purge between; when not given, the last sessions are kept for test and validation.
+    The learning rate falls to nothing over `epochs`: in noise like this a few are enough, more only fit it.
     """
 
     name: str = "hermes"
@@ -243,10 +244,10 @@ class TrainSettings(Settings):
     codes: tuple[str, ...] = ()
     max_stocks: int | None = None
     loss: LossName = "trend_aware"
-    epochs: int = 30
-    batch_size: int = 64
+    epochs: int = 4
+    batch_size: int = 2048
     learning_rate: float = 0.001
-    weight_decay: float = 0.01
+    weight_decay: float = 0.05
     gradient_clip: float = 1.0
     patience: int = 5
     save_interval: int = 5
