@@ -1,0 +1,413 @@
+"""The page and its jobs for half an hour: does memory stay flat, is nothing left behind?
+
+    python benchmarks/soak.py --minutes 30
+
+A page runs on a workspace of its own. A reader polls it as a browser does (the timer's question once a
+second, a reload every ten, the other language every seven), while a worker starts trainings through the
+interface for programs, stops them, kills every third, resumes them and forecasts. Printed at the end: the
+slope of the page's memory (least squares, after the first fifth), its file handles and threads, memory of the
+jobs, size of the event files, and every process that is left. Exit status 1 where a bound is broken.
+
+Reads /proc, so it runs on Linux alone.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measure import describe_machine, print_table
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+NETWORK = {"model": "lstm", "context_length": 12, "hidden_size": 16, "layers": 1, "heads": 2}
+TRAINING = {"name": "soak", "batch_size": 1024, "patience": 10_000, "save_interval": 5, "model": NETWORK}
+POLL_S, RELOAD_S, LANGUAGE_S, SAMPLE_S = 1.0, 10.0, 7.0, 2.0
+MAX_HANDLE_GROWTH, MAX_SLOPE_MIB_PER_H = 16, 60.0
+ENDED = ("done", "stopped", "failed", "lost")
+
+
+class Server:
+    """The page's HTTP side, spoken as a browser and as a program speak it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def get(self, path: str) -> bytes:
+        with urllib.request.urlopen(f"{self.url}/{path}", timeout=60) as answer:
+            return answer.read()
+
+    def post(self, path: str, value: Any) -> Any:
+        body = json.dumps(value).encode()
+        request = urllib.request.Request(f"{self.url}/{path}", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read())
+
+    def call(self, name: str, *values: Any) -> Any:
+        """One of the public functions."""
+        event = self.post(f"gradio_api/call/{name}", {"data": list(values)})["event_id"]
+        kind = ""
+        for line in self.get(f"gradio_api/call/{name}/{event}").decode().splitlines():
+            if line.startswith("event:"):
+                kind = line.removeprefix("event:").strip()
+            elif line.startswith("data:") and kind == "complete":
+                return json.loads(line.removeprefix("data:"))[0]
+            elif line.startswith("data:") and kind == "error":
+                raise RuntimeError(f"{name}: {line}")
+        raise RuntimeError(f"{name} was not answered")
+
+
+class Reader:
+    """A browser's questions without a browser: it opens the page, then asks what is new each second."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.language = "zh"
+        self.polls = self.reloads = self.switches = 0
+        self.worst_s = 0.0
+        self.faults: list[str] = []
+        self._bytes = 0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self.open()
+
+    def open(self) -> None:
+        """What a reload asks for: the page, its configuration, a session of its own."""
+        self.server.get("")
+        config = json.loads(self.server.get("config"))
+        self.values = {one["id"]: one.get("props", {}).get("value") for one in config["components"]}
+        self.states = {one["id"] for one in config["components"] if one["type"] == "state"}
+        dependencies = config["dependencies"]
+        self.tick = next(d for d in dependencies if any(event == "tick" for _, event in d["targets"]))
+        self.switch = next(
+            d for d in dependencies if any(e == "input" for _, e in d["targets"]) and len(d["outputs"]) > 20
+        )
+        self.language_id = self.switch["inputs"][0]
+        self.session = secrets.token_hex(6)
+        self.reloads += 1
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._end.set()
+        self._thread.join(timeout=90)
+
+    def _read(self) -> None:
+        begun = time.monotonic()
+        next_reload, next_switch = begun + RELOAD_S, begun + LANGUAGE_S
+        while not self._end.wait(POLL_S):
+            now = time.monotonic()
+            try:
+                if now > next_reload:
+                    self.open()
+                    next_reload = now + RELOAD_S
+                if now > next_switch:
+                    self.language = {"zh": "en", "en": "zh"}[self.language]
+                    self._ask(self.switch)
+                    self.switches += 1
+                    next_switch = now + LANGUAGE_S
+                self._ask(self.tick)
+                self.polls += 1
+                self.worst_s = max(self.worst_s, time.monotonic() - now)
+            except (OSError, RuntimeError, KeyError) as error:
+                self.faults.append(f"{type(error).__name__}: {error}"[:200])
+
+    def _ask(self, dependency: dict[str, Any]) -> None:
+        data = [None if one in self.states else self.values.get(one) for one in dependency["inputs"]]
+        data[dependency["inputs"].index(self.language_id)] = self.language
+        question = {"data": data, "fn_index": dependency["id"], "session_hash": self.session}
+        self.server.post("gradio_api/queue/join", question)
+        with urllib.request.urlopen(
+            f"{self.server.url}/gradio_api/queue/data?session_hash={self.session}", timeout=60
+        ) as stream:
+            for line in stream:
+                self._bytes += len(line)
+                if line.startswith(b"data:"):
+                    event = json.loads(line.removeprefix(b"data:"))
+                    if event.get("msg") == "process_completed" and not event.get("success"):
+                        raise RuntimeError(str(event.get("output"))[:200])
+                    if event.get("msg") in ("process_completed", "close_stream"):
+                        return
+
+
+@dataclass
+class Watch:
+    """Samples of the page's process, and the highest of its jobs."""
+
+    pid: int
+    workspace: Path
+    times: list[float] = field(default_factory=list)
+    rss: list[float] = field(default_factory=list)
+    handles: list[int] = field(default_factory=list)
+    threads: list[int] = field(default_factory=list)
+    most_jobs: int = 0
+    job_rss: float = 0.0
+
+    def sample(self) -> None:
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        self.times.append(time.monotonic())
+        self.rss.append(_field(status, "VmRSS") / 1024)
+        self.threads.append(_field(status, "Threads"))
+        self.handles.append(len(os.listdir(f"/proc/{self.pid}/fd")))
+        jobs = [pid for pid in processes_of(self.workspace) if pid != self.pid]
+        self.most_jobs = max(self.most_jobs, len(jobs))
+        for pid in jobs:
+            try:
+                self.job_rss = max(
+                    self.job_rss, _field(Path(f"/proc/{pid}/status").read_text(), "VmRSS") / 1024
+                )
+            except (OSError, ValueError):
+                continue  # it ended between the two looks
+
+    def keep_on(self, end: threading.Event) -> None:
+        while not end.wait(SAMPLE_S):
+            self.sample()
+
+    def slope(self) -> tuple[float, float]:
+        """MiB an hour and its standard error, by least squares over what follows the first fifth."""
+        start = len(self.times) // 5
+        t = np.array(self.times[start:]) / 3600
+        y = np.array(self.rss[start:])
+        if len(t) < 3:
+            return 0.0, float("inf")
+        slope, level = np.polyfit(t - t.mean(), y, 1)
+        residual = y - (slope * (t - t.mean()) + level)
+        error = np.sqrt(residual.var() * len(y) / (len(y) - 2) / ((t - t.mean()) ** 2).sum())
+        return float(slope), float(error)
+
+
+def _field(status: str, name: str) -> int:
+    match = re.search(rf"^{name}:\s+(\d+)", status, re.MULTILINE)
+    if match is None:
+        raise ValueError(name)
+    return int(match[1])
+
+
+def processes_of(workspace: Path) -> list[int]:
+    """Living processes that name this workspace in their arguments."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                is_dead = (entry / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+            except OSError:
+                continue
+            if str(workspace).encode() in words and not is_dead:
+                found.append(int(entry.name))
+    return found
+
+
+def wait_for_the_last(workspace: Path, limit_s: float = 120.0) -> list[int]:
+    """Processes that still live when jobs which outlive the page (its daily check) have had their time."""
+    deadline = time.monotonic() + limit_s
+    while (left := processes_of(workspace)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return left
+
+
+@contextmanager
+def page(workspace: Path, port: int) -> Iterator[tuple[Server, int]]:
+    """A page in a process of its own; its address and process number."""
+    command = [sys.executable, "gradio_app.py", "--no-browser", "--lang", "zh", "--port", str(port)]
+    with (
+        open(workspace / "page.log", "wb") as log,
+        subprocess.Popen(
+            [*command, "--workspace", str(workspace)], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=log
+        ) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline().decode()
+            match = re.search(r"http://127\.0\.0\.1:\d+", line)
+            if match is None:
+                raise RuntimeError(f"the page did not start: {line}")
+            server = Server(match[0])
+            for _ in range(300):
+                try:
+                    server.get("")
+                    break
+                except OSError:
+                    time.sleep(0.2)
+            yield server, process.pid
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+class Worker:
+    """Starts, stops, kills and resumes jobs until the time is over."""
+
+    def __init__(self, server: Server, workspace: Path) -> None:
+        self.server, self.workspace = server, workspace
+        self.counts = dict.fromkeys(("started", "stopped", "killed", "resumed", "done"), 0)
+
+    def start(self, command: str, settings: dict[str, Any]) -> str:
+        self.counts["started"] += 1
+        return self.server.call("start_job", command, settings, "")["id"]
+
+    def wait(self, job: str, *states: str, limit_s: float = 900.0) -> dict[str, Any]:
+        deadline = time.monotonic() + limit_s
+        while time.monotonic() < deadline:
+            told = self.server.call("get_job", job)
+            if told["state"] in states:
+                return told
+            if told["state"] in ENDED:
+                raise RuntimeError(f"{told['command']} is {told['state']}, not {states}: {told['error']}")
+            time.sleep(0.5)
+        raise RuntimeError(f"{job} did not come to {states}")
+
+    def wait_for_checkpoint(self, job: str) -> None:
+        deadline = time.monotonic() + 900
+        while not self.server.call("get_job", job)["checkpoints"]:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{job} saved nothing")
+            time.sleep(0.5)
+
+    def finish(self, command: str, settings: dict[str, Any]) -> dict[str, Any]:
+        told = self.wait(self.start(command, settings), "done")
+        self.counts["done"] += 1
+        return told
+
+    def prepare(self) -> None:
+        self.finish("simulate", {"stocks": 8, "sessions": 300})
+        self.finish("build-panel", {})
+
+    def long_training(self, epochs: int) -> dict[str, Any]:
+        """A whole training with the page polled all the while; what it left."""
+        begun = time.monotonic()
+        told = self.finish("train", TRAINING | {"epochs": epochs})
+        folder = self.workspace / "jobs" / told["id"]
+        lines = (folder / "events.jsonl").read_bytes().splitlines()
+        epochs_told = sum(json.loads(line)["kind"] == "epoch" for line in lines)
+        return {
+            "epochs": epochs_told,
+            "seconds": round(time.monotonic() - begun, 1),
+            "event_kib": round((folder / "events.jsonl").stat().st_size / 1024, 1),
+        }
+
+    def round(self, number: int) -> None:
+        """Start a training, end it by a stop or a kill, resume it, stop it, forecast with what it left."""
+        job = self.start("train", TRAINING | {"epochs": 10_000})
+        self.wait_for_checkpoint(job)
+        if number % 3 == 2:
+            process = json.loads((self.workspace / "jobs" / job / "process.json").read_text())
+            os.kill(process["pid"], signal.SIGKILL)
+            self.wait(job, "lost")
+            self.counts["killed"] += 1
+        else:
+            self.server.call("stop_job", job)
+            self.wait(job, "stopped")
+            self.counts["stopped"] += 1
+        checkpoint = self.server.call("get_job", job)["checkpoints"][-1]
+        resumed = self.start("train", TRAINING | {"epochs": 10_000, "resume": checkpoint})
+        self.wait_for_checkpoint(resumed)
+        self.counts["resumed"] += 1
+        self.server.call("stop_job", resumed)
+        told = self.wait(resumed, "stopped")
+        self.counts["stopped"] += 1
+        self.finish("forecast", {"checkpoint": told["checkpoints"][-1], "all": True})
+
+
+def soak(minutes: float, epochs: int, workspace: Path, port: int) -> tuple[dict[str, Any], list[str]]:
+    """What was measured, and the bounds that were broken."""
+    begun = time.monotonic()
+    end = threading.Event()
+    long: dict[str, Any] = {}
+    with page(workspace, port) as (server, pid):
+        reader, worker, watch = Reader(server), Worker(server, workspace), Watch(pid, workspace)
+        sampler = threading.Thread(target=watch.keep_on, args=(end,), daemon=True)
+        reader.start()
+        sampler.start()
+        try:
+            worker.prepare()
+            if epochs:
+                long = worker.long_training(epochs)
+            rounds = 0
+            for number in itertools.count():
+                worker.round(number)
+                rounds = number + 1
+                if time.monotonic() - begun > 60 * minutes:
+                    break
+        finally:
+            reader.close()
+            end.set()
+            sampler.join(timeout=30)
+        watch.sample()
+    left = wait_for_the_last(workspace)
+    slope, error = watch.slope()
+    fifth = max(len(watch.rss) // 5, 1)
+    events = [path.stat().st_size for path in workspace.glob("jobs/*/events.jsonl")]
+    measured = {
+        "minutes": round((time.monotonic() - begun) / 60, 1),
+        "rounds": rounds,
+        **worker.counts,
+        "polls": reader.polls,
+        "reloads": reader.reloads,
+        "language_switches": reader.switches,
+        "slowest_poll_s": round(reader.worst_s, 2),
+        "poll_faults": len(reader.faults),
+        "rss_mib_after_a_fifth": round(float(np.median(watch.rss[fifth : 2 * fifth] or watch.rss)), 1),
+        "rss_mib_last_fifth": round(float(np.median(watch.rss[-fifth:])), 1),
+        "rss_slope_mib_per_h": round(slope, 1),
+        "rss_slope_standard_error": round(error, 1),
+        "handles_after_a_fifth": int(np.median(watch.handles[fifth : 2 * fifth] or watch.handles)),
+        "handles_last_fifth": int(np.median(watch.handles[-fifth:])),
+        "threads_most": max(watch.threads),
+        "job_rss_mib_most": round(watch.job_rss, 1),
+        "job_processes_most": watch.most_jobs,
+        "processes_left": len(left),
+        "event_files": len(events),
+        "largest_event_file_kib": round(max(events) / 1024, 1),
+        "part_files_left": len(list(workspace.rglob(".*.part"))),
+        **{f"long_training_{name}": value for name, value in long.items()},
+    }
+    broken = []
+    if left:
+        broken.append(f"processes left: {left}")
+    if reader.faults:
+        broken.append(f"polls that failed: {reader.faults[:3]}")
+    if measured["handles_last_fifth"] - measured["handles_after_a_fifth"] > MAX_HANDLE_GROWTH:
+        broken.append("file handles grew")
+    if minutes >= 10 and slope - 2 * error > MAX_SLOPE_MIB_PER_H:
+        broken.append("the page's memory grew")
+    if epochs and long["epochs"] != epochs:
+        broken.append("the long training ended early")
+    return measured, broken
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--epochs", type=int, default=200, help="of the long training at the start; 0: none")
+    parser.add_argument("--port", type=int, default=19860)
+    parser.add_argument("--workspace", type=Path, help="a new folder; a temporary one when not given")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        workspace = (options.workspace or Path(temporary)).resolve()
+        workspace.mkdir(parents=True, exist_ok=True)
+        measured, broken = soak(options.minutes, options.epochs, workspace, options.port)
+    print(describe_machine("torch", "gradio"))
+    print_table("Soak", ("figure", "value"), list(measured.items()))
+    print("\nbounds: " + ("all held" if not broken else "; ".join(broken)))
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
