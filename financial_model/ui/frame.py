@@ -67,7 +67,8 @@ class View:
     def latest(self, *commands: str, where: Callable[[Job], bool] = lambda job: True) -> Job | None:
         """The job to show for these commands: running, else waiting, else the newest that ever started."""
         mine = [job for job in self.jobs if job.command in commands and where(job)]
-        mine = [job for job in mine if job.is_active or job.started_at is not None]
+        # What waited for a job that failed says nothing of its own: the failure does.
+        mine = [job for job in mine if job.is_active or job.started_at is not None or job.after is None]
         for group in ([job for job in mine if job.is_running], [job for job in mine if job.is_active], mine):
             if group:
                 return group[-1]
