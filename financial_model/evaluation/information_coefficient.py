@@ -112,10 +112,7 @@ def grouped_ranks(values: Floats, group: Integers) -> Floats:
     """
     if not len(values):
         return np.empty(0)
-    # By value, then by group without losing that order: numpy sorts 16-bit keys by radix, in one pass.
-    order = np.argsort(values)
-    key = group.astype(np.uint16) if group.max() < 2**16 else group
-    order = order[np.argsort(key[order], kind="stable")]
+    order = by_group(np.argsort(values), group)
     sorted_group, sorted_values = group[order], values[order]
     new_group = np.r_[True, sorted_group[1:] != sorted_group[:-1]]
     new_run = new_group | np.r_[True, sorted_values[1:] != sorted_values[:-1]]
@@ -126,6 +123,15 @@ def grouped_ranks(values: Floats, group: Integers) -> Floats:
     ranks = np.empty(len(values))
     ranks[order] = np.repeat(run_rank, ends - starts)
     return ranks
+
+
+def by_group(order: Integers, group: Integers) -> Integers:
+    """An order (N,) of samples brought into groups, its own order kept within each.
+
+    numpy sorts 16-bit keys by radix, in one pass.
+    """
+    key = group.astype(np.uint16) if len(group) and group.max() < 2**16 else group
+    return order[np.argsort(key[order], kind="stable")]
 
 
 def grouped_mean(values: Floats, group: Integers, count: Integers) -> Floats:

@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from .information_coefficient import finite_or_none, mean_over_sessions, paired_difference, session_ic
+from .information_coefficient import (
+    MINIMUM_COUNT,
+    Floats,
+    Integers,
+    by_group,
+    dense_groups,
+    finite_or_none,
+    grouped_mean,
+    grouped_ranks,
+    mean_over_sessions,
+    paired_difference,
+    session_ic,
+)
 from .samples import RowIndex, Samples
 
 if TYPE_CHECKING:
@@ -80,21 +92,24 @@ def permutation_check(samples: Samples, seed: int = 0) -> Json:
     often than not.
     """
     rng = np.random.default_rng(seed)
-    known = np.flatnonzero(np.isfinite(samples.label) & np.isfinite(samples.score))
-    session, score = samples.session[known], samples.score[known]
-    by_session = np.lexsort((known, session))
-    label = samples.label[known]
+    known = np.isfinite(samples.label) & np.isfinite(samples.score)
+    sessions, group = dense_groups(samples.session[known])
+    count = np.bincount(group, minlength=len(sessions))
+    # Shuffled labels have shuffled ranks, so ranking once serves all permutations.
+    first, second = (
+        _standardised_ranks(values[known], group, count) for values in (samples.score, samples.label)
+    )
+    straight = by_group(np.arange(len(group)), group)
+    session, first = group[straight], first[straight]
+    judged = count >= MINIMUM_COUNT
     means = []
     for _ in range(PERMUTATIONS):
-        # Sorting random numbers within each session permutes all sessions at once.
-        order = np.lexsort((rng.random(len(known)), session))
-        shuffled = np.empty(len(known))
-        shuffled[by_session] = label[order]
-        means.append(float(np.nanmean(session_ic(score, shuffled, session).rank_ic)))
-    _, count = np.unique(session, return_counts=True)
-    count = count[count >= 5]
+        # A random order, brought into sessions: all of them are shuffled at once.
+        order = by_group(rng.permutation(len(group)), group)
+        product = np.bincount(session, first * second[order], minlength=len(sessions))
+        means.append(float(np.mean(product[judged] / count[judged])) if judged.any() else float("nan"))
     # A rank correlation of n independent pairs has variance 1 / (n - 1); sessions are shuffled apart.
-    deviation = float(np.sqrt(np.sum(1 / (count - 1))) / max(len(count), 1))
+    deviation = float(np.sqrt(np.sum(1 / (count[judged] - 1))) / max(int(judged.sum()), 1))
     value = float(np.mean(means))
     allowed = PERMUTATION_Z * deviation / np.sqrt(PERMUTATIONS)
     return {
@@ -109,6 +124,14 @@ def permutation_check(samples: Samples, seed: int = 0) -> Json:
             "values": [finite_or_none(mean) for mean in means],
         },
     }
+
+
+def _standardised_ranks(values: Floats, group: Integers, count: Integers) -> Floats:
+    """Ranks within each group with mean 0 and variance 1; 0 where all values are alike."""
+    ranks = grouped_ranks(values, group)
+    deviation = ranks - grouped_mean(ranks, group, count)[group]
+    spread = np.sqrt(grouped_mean(deviation**2, group, count))[group]
+    return np.divide(deviation, spread, out=np.zeros(len(ranks)), where=spread > 0)
 
 
 def delay_check(samples: Samples, panel: "Panel") -> Json:

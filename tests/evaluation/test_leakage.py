@@ -98,7 +98,7 @@ def test_a_permutation_that_does_not_permute_is_caught(panel, monkeypatch):
     from financial_model.evaluation import leakage
 
     class Still:
-        def random(self, count):
+        def permutation(self, count):
             return np.arange(count)
 
     monkeypatch.setattr(leakage.np.random, "default_rng", lambda seed: Still())
