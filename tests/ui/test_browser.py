@@ -71,6 +71,7 @@ class Visit:
             "([where, text]) => [...document.querySelectorAll(where)].some(e => e.innerText.includes(text))",
             arg=[where, text],
             timeout=timeout,
+            polling=300,
         )
 
     def fill(self, tab, label, value):
