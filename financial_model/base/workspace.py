@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ class Workspace:
     """The paths of one workspace; nothing is created until something is written."""
 
     def __init__(self, root: str | Path = ".") -> None:
-        self.root = Path(root).expanduser().resolve()
+        self.root = user_path(root).resolve()
 
     def __repr__(self) -> str:
         return f"Workspace({str(self.root)!r})"
@@ -103,6 +104,17 @@ workspace. Use letters, digits, '_' and '-' in a folder inside the workspace.
         return resolved
 
 
+def user_path(text: str | Path) -> Path:
+    """A path that a person wrote, with ~ as their home; UnsafePath where it can be no path."""
+    try:
+        if "\0" not in str(text):
+            os.fsencode(text)
+            return Path(text).expanduser()
+    except (RuntimeError, ValueError):  # ~ of a stranger, or text that no system can write
+        pass
+    raise UnsafePath(ascii(str(text)[:80]), "it is no path of this machine")
+
+
 def check_name(name: str) -> str:
     """Return a name from a user that can be part of a file name on every system, or raise UnsafePath.
 
@@ -153,6 +165,14 @@ def _beside(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_old_parts(folder: Path, older_than_s: float = 3600.0) -> None:
+    """Remove what writers that were killed left beside their files: old enough to be nobody's any more."""
+    for path in folder.glob(".*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > older_than_s:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def replace(source: Path, target: Path) -> None:
     """os.replace that waits out a reader on Windows; readers never see half a file."""
     for attempt in range(RENAME_TRIES):
@@ -187,7 +207,7 @@ def locked(path: Path, owner: str, what: str) -> Iterator[None]:
     The operating system drops the lock with the process, so a killed owner never leaves one behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+", encoding="utf-8") as file:
+    with open(path, "a+", encoding="utf-8", errors="replace") as file:
         if not _try_lock(file):
             file.seek(0)
             # On Windows the locked range starts past the text, so the owner can still be read.

@@ -1,11 +1,11 @@
 """What a person can ask the page to do, said once for its buttons and its interface to programs."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 from ..base.config import DownloadSettings, ImportSettings, PanelSettings, Settings, SimulateSettings
-from ..base.errors import BadSetting, FinancialModelError
+from ..base.errors import BadSetting, FinancialModelError, UnsafePath
+from ..base.workspace import user_path
 from .jobs import Job, Jobs
 from .translations import Translate
 from .widgets import message
@@ -48,10 +48,14 @@ def download_settings(
 def import_settings(path: str, max_stocks: Any = None) -> ImportSettings:
     """Settings of an import; BadSetting where the path is empty or is not there."""
     text = path.strip().strip('"')
-    if not text or "\0" in text or not Path(text).expanduser().exists():
-        raise BadSetting("path", text, "a folder or file that exists")
+    try:
+        found = user_path(text).resolve(strict=True) if text else None
+    except (UnsafePath, OSError, RuntimeError):  # no path, not there, too long, a link that leads to itself
+        found = None
+    if found is None:
+        raise BadSetting("path", text[:200], "a folder or file that exists")
     return ImportSettings.from_json(
-        {"path": str(Path(text).expanduser().resolve()), "max_stocks": max_stocks or None}
+        {"path": str(found), "max_stocks": optional_count("max_stocks", max_stocks)}
     )
 
 

@@ -16,6 +16,7 @@ One heavy job runs at a time and the others wait in the order they came; light o
 
 import contextlib
 import json
+import math
 import os
 import re
 import secrets
@@ -44,7 +45,14 @@ from ..base.config import (
     TrainSettings,
     WalkForwardSettings,
 )
-from ..base.errors import DamagedFile, NoSuchJob, QueueFull, WorkspaceBusy
+from ..base.errors import (
+    DamagedFile,
+    FinancialModelError,
+    NoSuchJob,
+    QueueFull,
+    UnsafePath,
+    WorkspaceBusy,
+)
 from ..base.progress import EVENT_FILE, RESULT_FILE, STOP_FILE, Event
 from ..base.workspace import Workspace, locked, read_json, write_json
 from . import processes
@@ -206,7 +214,8 @@ class Job:
         if self.command == "train" or len(history) < 3 or history[-1] is not self.trail.progress:
             return None
         first = next((event for event in history if event.get("total") == latest.get("total")), history[0])
-        moved, took = _number(latest.get("done")) - _number(first.get("done")), latest["time"] - first["time"]
+        moved = _number(latest.get("done")) - _number(first.get("done"))
+        took = _number(latest.get("time")) - _number(first.get("time"))
         if moved <= 0 or took < 2.0:
             return None
         return (_number(latest.get("total")) - _number(latest.get("done"))) * took / moved
@@ -282,6 +291,7 @@ class Jobs:
         kind, _ = COMMANDS[command]
         if not isinstance(settings, kind):
             raise TypeError(f"{command} takes {kind.__name__}, not {type(settings).__name__}")
+        self._check_out(getattr(settings, "out", None))
         with self._guard:
             waiting = sum(job.state == "queued" for job in self.all())
             if waiting >= MAX_WAITING:
@@ -302,12 +312,30 @@ class Jobs:
         self._wake.set()
         return self.get(folder.name)
 
+    def _check_out(self, out: str | None) -> None:
+        """UnsafePath where a job would write its result outside the workspace, or over its data."""
+        if not out:
+            return
+        root = self.workspace.root
+        try:
+            path = (root / out).resolve() if "\0" not in out else root
+        except (OSError, RuntimeError):
+            path = root
+        if path == root or not path.is_relative_to(root):
+            raise UnsafePath(out[:200], "a job of the page writes inside the workspace")
+        for folder in (self.workspace.stock_data_dir, self.workspace.cache_dir, self.workspace.jobs_dir):
+            if path.is_relative_to(folder):
+                raise UnsafePath(out[:200], f"{folder.name} holds what the program needs")
+
     def _new_folder(self, stamp: str, command: str) -> Path:
         # A later job sorts behind an earlier one of the same second: names are compared as text.
-        last = max(self._names(), default="")
-        while stamp <= last[:15]:
-            moment = time.mktime(time.strptime(last[:15], "%Y%m%d_%H%M%S")) + 1
-            stamp = time.strftime("%Y%m%d_%H%M%S", time.localtime(moment))
+        # A folder from a far future, or one that no clock has named, says nothing of the order.
+        horizon = time.strftime("%Y%m%d_%H%M%S", time.localtime(time.time() + 86_400))
+        last = max((name[:15] for name in self._names() if name[:15] < horizon), default="")
+        if stamp <= last:
+            with contextlib.suppress(ValueError):
+                moment = time.mktime(time.strptime(last, "%Y%m%d_%H%M%S")) + 1
+                stamp = time.strftime("%Y%m%d_%H%M%S", time.localtime(moment))
         folder = self.workspace.jobs_dir / f"{stamp}_{command}_{secrets.token_hex(2)}"
         folder.mkdir(parents=True)
         return folder
@@ -350,8 +378,8 @@ class Jobs:
 
     def _supervise(self) -> None:
         while not self._closed.is_set():
-            # A workspace on a drive that is away for a moment must not end the queue for good.
-            with contextlib.suppress(OSError):
+            # A drive that is away for a moment, or full, must not end the queue for good.
+            with contextlib.suppress(OSError, FinancialModelError):
                 self.advance()
             self._wake.wait(0.5)
             self._wake.clear()
@@ -426,9 +454,10 @@ class Jobs:
             del self._children[job_id]
             path = self.workspace.jobs_dir / job_id / PROCESS_FILE
             if path.is_file():
-                write_json(
-                    path, {**read_json(path), "exit_code": exit_code, "ended_at": round(time.time(), 3)}
-                )
+                ended = {"exit_code": exit_code, "ended_at": round(time.time(), 3)}
+                # On a full disk the process is known to be gone by its identity all the same.
+                with contextlib.suppress(OSError, FinancialModelError):
+                    write_json(path, {**_read_object(path), **ended})
 
     def _prune(self, jobs: list[Job]) -> None:
         for job in [job for job in jobs if not job.is_active][: max(0, len(jobs) - MAX_KEPT)]:
@@ -474,12 +503,12 @@ class _Reader:
             state=state,
             folder=self.folder,
             trail=self._trail,
-            after=head.get("after"),
-            started_at=process.get("started_at"),
+            after=_text(head.get("after")),
+            started_at=_number(process.get("started_at")) or None,
             ended_at=self._ended_at(process) if state in ENDED else None,
-            exit_code=process.get("exit_code"),
-            pid=process.get("pid"),
-            identity=process.get("identity"),
+            exit_code=_whole(process.get("exit_code")),
+            pid=_whole(process.get("pid")),
+            identity=_text(process.get("identity")),
         )
         if state in ENDED and not is_alive:
             self._ended = job
@@ -491,7 +520,7 @@ class _Reader:
                 head = read_json(self.folder / SETTINGS_FILE)
             except (OSError, DamagedFile):
                 return None
-            if not isinstance(head, dict) or head.get("command") not in COMMANDS:
+            if not isinstance(head, dict) or _text(head.get("command")) not in COMMANDS:
                 return None
             if not isinstance(head.get("settings"), dict):
                 return None
@@ -499,20 +528,16 @@ class _Reader:
         return self._head
 
     def _read_process(self) -> dict[str, Any]:
-        try:
-            process = read_json(self.folder / PROCESS_FILE)
-        except (OSError, DamagedFile):
-            return {}
-        return process if isinstance(process, dict) else {}
+        return _read_object(self.folder / PROCESS_FILE)
 
     @staticmethod
     def _is_alive(process: dict[str, Any]) -> bool:
         if not process or "exit_code" in process:
             return False
-        pid = process.get("pid")
-        if not isinstance(pid, int):
+        pid, known = _whole(process.get("pid")), _text(process.get("identity"))
+        if pid is None:
             return time.time() - _number(process.get("started_at")) < START_GRACE_S
-        return processes.identity(pid) == process.get("identity")
+        return known is not None and processes.identity(pid) == known
 
     def _state(self, process: dict[str, Any], is_alive: bool) -> str:
         end = self._trail.end.get("kind")
@@ -534,7 +559,7 @@ class _Reader:
             with open(path, "rb") as file:
                 file.seek(self._offset)
                 while line := file.readline(MAX_LINE_BYTES):
-                    if not line.endswith(b"\n"):
+                    if not line.endswith(b"\n") and len(line) < MAX_LINE_BYTES:
                         return  # torn, or still being written: read again from its start
                     self._offset += len(line)
                     try:
@@ -560,9 +585,29 @@ def _remove_folder(folder: Path) -> None:
 
 def _number(value: Any) -> float:
     """A finite number from what an event holds, else 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return 0.0
-    return float(value) if abs(value) != float("inf") else 0.0
+    try:
+        return float(value) if math.isfinite(value) else 0.0
+    except OverflowError:
+        return 0.0
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """A JSON object, empty where there is none that can be read."""
+    try:
+        value = read_json(path)
+    except (OSError, DamagedFile):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _tail(path: Path, max_bytes: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from ..base.config import ImportSettings
 from ..base.errors import FinancialModelError, NoBarsFound, NothingUsable
 from ..base.progress import Progress
-from ..base.workspace import Workspace
+from ..base.workspace import Workspace, user_path
 from ..data.bar_store import BarStore, describe
 from ..data.csv_source import CsvSource
 from ..data.quality import Judge, Judged, QualityReport
@@ -27,7 +27,7 @@ def import_bars(settings: ImportSettings, workspace: Workspace, progress: Progre
     bars cannot be used leaves the store as it was and is listed. Returns counts, `facts` (rows by table),
     `volume_units`, `quality` (findings by class) and `failures` (reason by code or file).
     """
-    path = Path(settings.path).expanduser()
+    path = user_path(settings.path)
     source = open_source(path)
     codes = chosen_codes(source, settings.max_stocks)
     progress.stage("import", f"Importing {len(codes)} codes from {path}", source=source.name)
