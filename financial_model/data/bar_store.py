@@ -11,15 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 
-from ..base.errors import CodeNotHeld, MixedMarkets, UnknownCode
+from ..base.errors import CodeNotHeld, DamagedFile, MixedMarkets, UnknownCode
 from ..base.workspace import Workspace, locked, read_json, write_atomically, write_json
 from ..market.codes import is_index, parse_code
 from .csv_source import read_bars_csv, table_text
 from .source import BAR_COLUMNS, Bars
 
+# metadata.json: table, its type, the type of its entries
+METADATA_SHAPE: tuple[tuple[str, type, type], ...] = (
+    ("codes", dict, dict),
+    ("failures", dict, str),
+    ("retries", dict, dict),
+    ("servers", list, dict),
+    ("choice", dict, object),
+)
+RESTORE = "Restore a copy, or delete it and import or download again: the bars stay."
 _TYPES = {"date": pa.date32()} | dict.fromkeys(BAR_COLUMNS[1:], pa.float64())
 
 
@@ -78,11 +88,18 @@ class BarStore:
             file.write(("\n".join(dict.fromkeys(lines)) + "\n").encode())
 
     def metadata(self) -> dict[str, Any]:
-        """What metadata.json says; empty lists when nothing was written yet."""
+        """What metadata.json says; empty tables when nothing was written yet, DamagedFile when it is none."""
         path = self.workspace.metadata_path
         found: Any = read_json(path) if path.is_file() else {}
-        found = found if isinstance(found, dict) else {}
-        return {"simulated": False, "codes": {}, "failures": {}} | found
+        if not isinstance(found, dict):
+            raise DamagedFile(path, "it is no JSON object", RESTORE)
+        found = {"simulated": False, "codes": {}, "failures": {}} | found
+        for name, kind, inner in METADATA_SHAPE:
+            value = found.get(name, kind())
+            items = value.values() if isinstance(value, dict) else value
+            if not isinstance(value, kind) or not all(isinstance(item, inner) for item in items):
+                raise DamagedFile(path, f"its {name} are not what a download or an import writes", RESTORE)
+        return found
 
     @property
     def is_simulated(self) -> bool:
@@ -134,13 +151,25 @@ def read_store_csv(path: Path, code: str) -> Bars:
         )
     except pa.ArrowInvalid:
         return read_bars_csv(path, code)[0]
-    columns = {
-        name: (table[name].to_numpy().astype(np.float64) if name != "date" else table[name].to_numpy())
-        for name in BAR_COLUMNS
-    }
     if any(table[name].null_count for name in BAR_COLUMNS[:-1]):
         return read_bars_csv(path, code)[0]
-    return Bars(code=code, **columns)
+    return Bars(code=code, **{name: _numbers(table[name]) for name in BAR_COLUMNS})
+
+
+def _numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """A column as numpy, missing numbers as NaN. Not `to_numpy`, which imports pandas: half a second."""
+    if column.null_count:
+        column = column.fill_null(np.nan)
+    is_date = pa.types.is_date32(column.type)
+    chunks = [
+        np.frombuffer(chunk.buffers()[1], np.int32 if is_date else np.float64)[
+            chunk.offset : chunk.offset + len(chunk)
+        ]
+        for chunk in column.chunks
+        if len(chunk)
+    ]
+    values = np.concatenate(chunks) if chunks else np.empty(0)
+    return values.astype("datetime64[D]") if is_date else values
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..base.errors import DiskFull
 from ..base.progress import Progress
-from ..base.workspace import Workspace, replace, write_atomically
+from ..base.workspace import Workspace, remove_old_parts, replace, write_atomically
 from ..data.panel import Panel
 from . import features as features_module
 from .features import Features, compute_features
@@ -57,15 +57,16 @@ def _read(folder: Path) -> Features | None:
         names = json.loads((folder / NAMES_FILE).read_text(encoding="utf-8"))
         # Copy-on-write: torch shares only memory that may be written to.
         values: dict[str, Any] = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in ARRAYS}
-    except (OSError, ValueError):
+        values |= {name: tuple(words) for name, words in names.items()}
+        return Features(**values)
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
-    values |= {name: tuple(words) for name, words in names.items()}
-    return Features(**values)
 
 
 def _write(folder: Path, features: Features) -> None:
     """Write a folder whole, then drop those of other panels."""
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    remove_old_parts(folder.parent)
     shutil.rmtree(beside, ignore_errors=True)
     try:
         for name in ARRAYS:

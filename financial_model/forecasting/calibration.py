@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..base.config import QUANTILE_LEVELS
+from ..base.errors import DamagedCheckpoint
+from ..models.checkpoint import RETRAIN
 from ..models.interface import Output
 
 # One step a level of QUANTILE_LEVELS. Outcomes of later steps come late, and a large step in the tails then
@@ -57,6 +59,10 @@ class Calibration:
         start = cls(offsets, asked, source)
         _, asked = start.adapt(quantiles, target, session)
         return cls(offsets, asked, source)
+
+    def fits(self, steps: int, levels: int) -> bool:
+        """Whether this moves the quantiles of a network of so many steps and levels."""
+        return len(self.asked) == steps and all(0 <= level < levels for level in self.source)
 
     def apply(self, quantiles: Floats, asked: Floats | None = None) -> Floats:
         """Forecast quantiles (N, H, levels) moved so that they hold: (N, H, Q), rising along Q."""
@@ -108,7 +114,17 @@ class Calibration:
 
     @classmethod
     def from_plain(cls, values: dict[str, Any]) -> Self:
-        return cls(values["offsets"].numpy(), values["asked"].numpy(), tuple(values["source"]))
+        """The calibration of a checkpoint; DamagedCheckpoint where the values are none."""
+        try:
+            offsets, asked = values["offsets"].numpy(), values["asked"].numpy()
+            source = tuple(int(level) for level in values["source"])
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise DamagedCheckpoint("The checkpoint", "its calibration cannot be read", RETRAIN) from error
+        count = len(QUANTILE_LEVELS)
+        is_sound = asked.ndim == 2 and asked.shape[1] == len(source) == count
+        if not is_sound or offsets.shape != (*asked.shape, len(GRID)):
+            raise DamagedCheckpoint("The checkpoint", "its calibration has another shape", RETRAIN)
+        return cls(offsets, asked, source)
 
 
 def fit_calibration(

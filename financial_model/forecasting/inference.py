@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..base.errors import (
     CheckpointError,
     CheckpointMismatch,
+    DamagedCheckpoint,
     ForeignCheckpoint,
     NotTraded,
     TooFewSessions,
@@ -20,7 +21,7 @@ from ..base.errors import (
 from ..data.panel import CONDITIONS, Panel
 from ..datasets.features import Features, compute_features
 from ..datasets.windows import MarketMatrices, market_matrices, usable_rows
-from ..models.checkpoint import Checkpoint, load_checkpoint
+from ..models.checkpoint import RETRAIN, Checkpoint, load_checkpoint
 from .calibration import Calibration
 from .forecast import forecast_table
 
@@ -73,6 +74,8 @@ class Predictor:
         self.is_usable = usable_rows(panel, features.volatility, model.context_length)
         self.network = checkpoint.build(device)
         self.calibration = Calibration.from_plain(checkpoint.calibration)
+        if not self.calibration.fits(model.prediction_length, len(checkpoint.levels)):
+            raise DamagedCheckpoint(path, "its calibration is that of another network", RETRAIN)
 
     @classmethod
     def open(cls, path: Path, panel: Panel, **options: Any) -> Self:
@@ -200,12 +203,12 @@ def _check_inputs(checkpoint: Checkpoint, panel: Panel, features: Features, path
         "market": list(features.market_names),
     }
     for kind, names in now.items():
-        if checkpoint.feature_names[kind] != names:
+        if checkpoint.feature_names.get(kind) != names:
             raise CheckpointMismatch(
                 path, f"its {kind} features are not those of this program's version", "Train again."
             )
     for name in CONDITIONS:
-        learned = checkpoint.vocabulary[name]
+        learned = checkpoint.vocabulary.get(name, [])
         if learned != list(panel.names(name)):
             raise CheckpointMismatch(
                 path,

@@ -7,6 +7,7 @@ tensors and JSON-like values is refused before any of it runs.
 import io
 import zipfile
 from dataclasses import dataclass, field, fields
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,16 @@ import torch
 from torch import Tensor
 
 from ..base.config import ModelSettings, TrainSettings
-from ..base.errors import BadSetting, DamagedCheckpoint, ForeignCheckpoint
-from ..base.workspace import Workspace, write_atomically
+from ..base.errors import DamagedCheckpoint, FinancialModelError, ForeignCheckpoint
+from ..base.workspace import Workspace, user_path, write_atomically
 from .ensemble import Ensemble
 from .interface import InputSizes
 from .registry import MODELS
 
 KIND = "hermes-checkpoint"
 VERSION = 1
+# No input is wider, and no wider network is built because a file says so.
+MAX_WIDTH = 10_000
 RETRAIN = "Train again, or restore a copy."
 
 Plain = dict[str, Any]
@@ -57,19 +60,19 @@ class Checkpoint:
 
     def build(self, device: torch.device | str = "cpu") -> Ensemble:
         """The networks with these weights, ready to forecast; ForeignCheckpoint when they do not fit."""
-        ensemble = Ensemble(self.sizes, self.model, self.levels, self.score_scales)
-        for member, weights in zip(ensemble.members, self.members, strict=True):
-            try:
+        try:
+            ensemble = Ensemble(self.sizes, self.model, self.levels, self.score_scales)
+            for member, weights in zip(ensemble.members, self.members, strict=True):
                 member.load_state_dict(weights)
-            except RuntimeError as error:
-                reason = f"its weights do not fit the {self.model.model} model ({_first_lines(error)})"
-                raise ForeignCheckpoint("The checkpoint", reason, RETRAIN) from error
+        except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+            reason = f"its weights do not fit the {self.model.model} model ({_first_lines(error)})"
+            raise ForeignCheckpoint("The checkpoint", reason, RETRAIN) from error
         return ensemble.to(device).eval()
 
 
 def checkpoint_path(workspace: Workspace, text: str) -> Path:
     """Where a checkpoint that a person named lies: at its absolute path, else inside the workspace."""
-    path = Path(text).expanduser()
+    path = user_path(text)
     return path if path.is_absolute() else workspace.inside(text)
 
 
@@ -113,13 +116,62 @@ def load_checkpoint(path: Path) -> Checkpoint:
         values["sizes"] = InputSizes(**values["sizes"])
         values["levels"] = tuple(values["levels"])
         checkpoint = Checkpoint(**{one.name: values[one.name] for one in fields(Checkpoint)})
-    except (BadSetting, TypeError, ValueError) as error:
+    except (FinancialModelError, TypeError, ValueError) as error:
         raise ForeignCheckpoint(path, f"its settings are not understood ({error})", RETRAIN) from error
+    if wrong := _misshapen(checkpoint):
+        raise DamagedCheckpoint(path, f"its {wrong} is not what a training writes", RETRAIN)
     if checkpoint.model.model not in MODELS:
         raise ForeignCheckpoint(path, f"its model {checkpoint.model.model!r} is not known here", RETRAIN)
     if not checkpoint.members or len(checkpoint.members) != len(checkpoint.score_scales):
         raise DamagedCheckpoint(path, "it holds no whole network", RETRAIN)
     return checkpoint
+
+
+def _misshapen(checkpoint: Checkpoint) -> str | None:
+    """The first part of a checkpoint that has another form than a training gives it, or None."""
+
+    def is_words(value: Any) -> bool:
+        return isinstance(value, dict) and all(
+            isinstance(words, list) and all(isinstance(word, str) for word in words)
+            for words in value.values()
+        )
+
+    def is_count(value: Any) -> bool:
+        return type(value) is int and 0 <= value <= MAX_WIDTH
+
+    def is_span(value: Any) -> bool:
+        try:
+            first, last = map(date.fromisoformat, value)
+        except (TypeError, ValueError):
+            return False
+        return first <= last
+
+    sizes, split = checkpoint.sizes, checkpoint.split
+    widths = [sizes.sequence, sizes.context_length, sizes.summary, sizes.market]
+    is_sound = {
+        "sizes": all(map(is_count, widths))
+        and isinstance(sizes.conditions, dict)
+        and all(isinstance(name, str) and is_count(size) for name, size in sizes.conditions.items()),
+        "levels": 0 < len(checkpoint.levels) < MAX_WIDTH
+        and all(type(level) is float and 0 < level < 1 for level in checkpoint.levels),
+        "members": isinstance(checkpoint.members, list)
+        and all(
+            isinstance(one, dict) and all(map(torch.is_tensor, one.values())) for one in checkpoint.members
+        ),
+        "score_scales": isinstance(checkpoint.score_scales, list)
+        and all(type(one) is float and one > 0 for one in checkpoint.score_scales),
+        "feature_names": is_words(checkpoint.feature_names),
+        "vocabulary": is_words(checkpoint.vocabulary),
+        "split": isinstance(split, dict)
+        and type(split.get("purge")) is int
+        and is_span(split.get("train"))
+        and all(split.get(name, 0) is None or is_span(split.get(name)) for name in ("valid", "test")),
+        "data": isinstance(checkpoint.data, dict) and isinstance(checkpoint.data.get("fingerprint"), str),
+        "metrics": isinstance(checkpoint.metrics, dict),
+        "calibration": checkpoint.calibration is None or isinstance(checkpoint.calibration, dict),
+        "training": checkpoint.training is None or isinstance(checkpoint.training, dict),
+    }
+    return next((name for name, is_right in is_sound.items() if not is_right), None)
 
 
 def _check_plain(value: Any, where: str) -> None:

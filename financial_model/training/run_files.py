@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..base.workspace import Workspace, check_name, write_atomically, write_json
+from ..base.workspace import Workspace, check_name, remove_old_parts, write_atomically, write_json
 
 
 class RunFiles:
@@ -15,7 +15,8 @@ class RunFiles:
         self.workspace = workspace
         self.folder = workspace.inside(output)
         self._name = check_name(name)
-        self.stamp = stamp or self._free_stamp()
+        # A stamp comes out of a checkpoint, which may be a stranger's.
+        self.stamp = check_name(str(stamp)) if stamp else self._free_stamp()
 
     def _free_stamp(self) -> str:
         """The time of the start, moved on while another run of this name holds the second."""
@@ -38,6 +39,7 @@ class RunFiles:
         return path.relative_to(self.workspace.root).as_posix()
 
     def write_run(self, facts: dict[str, Any]) -> None:
+        remove_old_parts(self.folder)
         write_json(self.path("run.json"), facts)
 
     def add_metrics(self, line: dict[str, Any]) -> None:

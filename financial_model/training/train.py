@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..base.config import TrainSettings
-from ..base.errors import CheckpointMismatch, NonFiniteLoss, OutOfMemory
+from ..base.errors import CheckpointMismatch, DamagedCheckpoint, NonFiniteLoss, OutOfMemory
 from ..base.progress import Progress
 from ..datasets.dataset import StockDataset
 from ..datasets.loaders import Batch
@@ -389,7 +389,17 @@ class Trainer:
         }
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        """Take up a run where a checkpoint left it."""
+        """Take up a run where a checkpoint left it; DamagedCheckpoint where its state is not whole."""
+        try:
+            self._take_up(checkpoint)
+        except (KeyError, TypeError, AttributeError, ValueError, RuntimeError, IndexError) as error:
+            told = (
+                _out_of_memory(error, self.device, self.settings) if isinstance(error, RuntimeError) else None
+            )
+            reason = f"the state of its training is not whole ({' '.join(str(error).split())[:120]})"
+            raise told or DamagedCheckpoint("The checkpoint", reason, "Resume from another one.") from error
+
+    def _take_up(self, checkpoint: Checkpoint) -> None:
         state = checkpoint.training
         if state is None:
             raise CheckpointMismatch("The checkpoint", "it holds no training to resume", "Train anew.")

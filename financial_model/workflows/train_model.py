@@ -40,7 +40,7 @@ def train_on_panel(
     checkpoint = None
     if settings.resume is not None:
         checkpoint = load_checkpoint(checkpoint_path(files.workspace, settings.resume))
-        stamp = checkpoint.training["stamp"] if checkpoint.training else None
+        stamp = checkpoint.training.get("stamp") if checkpoint.training else None
         settings = replace(checkpoint.settings, resume=settings.resume)
         files = RunFiles(files.workspace, settings.output, settings.name, stamp)
     ranks = Ranks.join()

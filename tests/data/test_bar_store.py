@@ -64,8 +64,10 @@ def test_torn_metadata_is_named_with_its_path(workspace):
     workspace.metadata_path.write_text('{"codes": ')
     with pytest.raises(DamagedFile, match=r"metadata.json cannot be read"):
         store.metadata()
-    workspace.metadata_path.write_text(json.dumps([1]))
-    assert store.metadata()["codes"] == {}
+    for damaged in ([1], {"codes": []}, {"codes": {"SH600000": 1}}, {"failures": {"SH600000": None}}):
+        workspace.metadata_path.write_text(json.dumps(damaged))
+        with pytest.raises(DamagedFile, match="the bars stay"):
+            store.metadata()
 
 
 def test_a_second_writer_is_told_who_holds_the_store(workspace):

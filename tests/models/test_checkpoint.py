@@ -27,7 +27,7 @@ def make_checkpoint(members=2):
         score_scales=[1.0] * members,
         feature_names={"sequence": ["a", "b", "c"]},
         vocabulary={"industry": ["unknown", "finance", "energy", "other"]},
-        split={"train": ["2016-01-04", "2016-06-01"]},
+        split={"train": ["2016-01-04", "2016-06-01"], "valid": None, "test": None, "purge": 2},
         data={"fingerprint": "x"},
     )
 
