@@ -8,6 +8,7 @@ Options that are not given stay at the defaults of `base/config`, or at those of
 of the settings), so there is one place where a default stands.
 """
 
+import contextlib
 import importlib
 import json
 import os
@@ -33,9 +34,9 @@ from .base.config import (
     TrainSettings,
     WalkForwardSettings,
 )
-from .base.errors import BadSetting, FinancialModelError, StopRequested
+from .base.errors import BadSetting, DiskFull, FinancialModelError, StopRequested
 from .base.progress import RESULT_FILE, JobFolder, Progress, Sink, TerminalSink
-from .base.workspace import Workspace, read_json, write_json
+from .base.workspace import NO_ROOM, Workspace, read_json, user_path, write_json
 
 S = TypeVar("S", bound=Settings)
 
@@ -406,7 +407,7 @@ def _split(text: str | None) -> list[str] | None:
 
 def _from_here(path: str | None) -> str | None:
     """A file that a person at the shell names lies relative to where they stand."""
-    return str(Path(path).expanduser().absolute()) if path else None
+    return str(user_path(path).absolute()) if path else None
 
 
 def _newest_match(pattern: str | None, workspace: Path) -> str | None:
@@ -414,7 +415,7 @@ def _newest_match(pattern: str | None, workspace: Path) -> str | None:
     if pattern is None:
         return None
     for root in (Path.cwd(), Workspace(workspace).root):
-        path = root / Path(pattern).expanduser()
+        path = root / user_path(pattern)
         if path.exists():
             return str(path)
         if any(sign in pattern for sign in "*?["):
@@ -475,17 +476,32 @@ def _run(target: str, settings: Settings, workspace: Path, as_json: bool, job: P
         progress.emit("stopped", message="Stopped at once; what was saved before stands.")
         status = STOPPED
     except FinancialModelError as error:
-        progress.emit("error", error=type(error).__name__, message=str(error), fields=error.fields)
+        _last_words(progress, error)
         _fail(error, as_json)
         status = BAD_INPUT
     except Exception as error:
-        traceback.print_exc()
-        progress.emit("error", error="InternalError", message=f"{type(error).__name__}: {error}", fields={})
         status = FAULT
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            told = DiskFull(Path(error.filename or workspace), error.strerror or "no space left")
+            _last_words(progress, told)
+            _fail(told, as_json)
+            status = BAD_INPUT
+        else:
+            traceback.print_exc()
+            _last_words(progress, error)
     finally:
         if folder is not None:
             folder.close()
     raise typer.Exit(status)
+
+
+def _last_words(progress: Progress, error: Exception) -> None:
+    """Tell why it ended; a disk that has no room even for that must not hide the reason."""
+    told = {"error": "InternalError", "message": f"{type(error).__name__}: {error}", "fields": {}}
+    if isinstance(error, FinancialModelError):
+        told = {"error": type(error).__name__, "message": str(error), "fields": error.fields}
+    with contextlib.suppress(OSError):
+        progress.emit("error", **told)
 
 
 class _StopFlag:

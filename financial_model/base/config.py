@@ -96,7 +96,12 @@ def _from_plain(name: str, value: Any, hint: Any) -> Any:
     if hint is date:
         return value if isinstance(value, date) else parse_date(name, value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise BadSetting(name, f"{str(value)[:12]}...", "a number of at most 1e308") from None
+    if hint is str and isinstance(value, str) and any("\ud800" <= sign <= "\udfff" for sign in value):
+        raise BadSetting(name, ascii(value)[:80], "text that can be written to a file")
     if hint is int and isinstance(value, float) and value.is_integer():
         return int(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
@@ -208,7 +213,7 @@ class ModelSettings(Settings):
     hidden_size: int = 256
     layers: int = 4
     heads: int = 8
-    dropout: float = 0.1
+    dropout: float = 0.3
     industry_embedding: int = 32
     style_embedding: int = 16
     regime_embedding: int = 16
