@@ -4,7 +4,7 @@ To add one, write a file that computes an int8 column, and add its line to CONDI
 models' embeddings and the page's menus are made from this table.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from ..data.reference_store import ReferenceStore
 from .market_regime import REGIMES, regime_column
 from .stock_metadata import industry_column
 from .style import STYLES
+
+Column = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,32 @@ CONDITIONS = {
 VOCABULARIES = {name: condition.vocabulary for name, condition in CONDITIONS.items()}
 
 
+@dataclass(frozen=True)
+class ConditionColumns(Mapping[str, Column]):
+    """All conditions of all rows of a panel, int8 (N,) each, in the order of CONDITIONS.
+
+    A column is computed when it is asked for and not kept, so that a builder holds one at a time.
+    """
+
+    panel: Panel
+    reference: ReferenceStore
+    settings: ConditionSettings
+
+    def __getitem__(self, name: str) -> Column:
+        return np.asarray(CONDITIONS[name].compute(self.panel, self.reference, self.settings), dtype=np.int8)
+
+    def __contains__(self, name: object) -> bool:
+        return name in CONDITIONS  # Mapping's own would compute the column to find out
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(CONDITIONS)
+
+    def __len__(self) -> int:
+        return len(CONDITIONS)
+
+
 def compute_conditions(
     panel: Panel, reference: ReferenceStore, settings: ConditionSettings
-) -> dict[str, npt.NDArray[np.int8]]:
-    """All conditions of all rows of the panel, int8 (N,) each, in the order of CONDITIONS.
-
-    One condition after the other, so that at most a few float columns of the panel's length are held.
-    """
-    return {
-        name: np.asarray(condition.compute(panel, reference, settings), dtype=np.int8)
-        for name, condition in CONDITIONS.items()
-    }
+) -> dict[str, Column]:
+    """All conditions of all rows of the panel at once."""
+    return dict(ConditionColumns(panel, reference, settings))

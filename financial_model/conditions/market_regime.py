@@ -43,20 +43,38 @@ STICKINESS = 60.0  # prior sessions spent in a state for each left: regimes last
 
 
 def regime_column(panel: Panel, reference: ReferenceStore, settings: ConditionSettings) -> npt.NDArray[Any]:
-    """The regime of each row's session, int8 (N,), positions in REGIMES; all unknown without an index."""
-    bars = choose_index(panel, settings.index)
-    if bars is None:
-        return np.zeros(len(panel), np.int8)
-    return at_sessions(bars, regime_labels(bars, settings), panel.sessions, UNKNOWN)[panel.session_index]
+    """The regime of each row's session, int8 (N,), positions in REGIMES; all unknown without an index.
+
+    Where the index asked for cannot tell yet, the broadest one that can stands in: that the former will have
+    bars one day is nothing that a session before them could know.
+    """
+    labels = np.full(len(panel.sessions), UNKNOWN, np.int8)
+    earliest = None
+    for bars in _indices_by_choice(panel, settings.index):
+        if earliest is None or bars.date[0] < earliest:
+            found = at_sessions(bars, regime_labels(bars, settings), panel.sessions, UNKNOWN)
+            labels = np.where(labels == UNKNOWN, found, labels)
+            earliest = bars.date[0]
+    return labels[panel.session_index]
 
 
-def choose_index(panel: Panel, wanted: str) -> Bars | None:
-    """The bars of the index asked for, else of the broadest one held; None when there is none."""
-    held = panel.index_codes()
-    for code in (wanted, *FALLBACK_INDICES, *held):
-        if code in held and len(panel.index_bars(code)):
-            return panel.index_bars(code)
+def choose_index(panel: Panel, wanted: str, day: np.datetime64 | None = None) -> Bars | None:
+    """The bars of the index asked for, else of the broadest one held; None when there is none.
+
+    With `day` only indices that had a bar by then are asked.
+    """
+    for bars in _indices_by_choice(panel, wanted):
+        if day is None or bars.date[0] <= day:
+            return bars
     return None
+
+
+def _indices_by_choice(panel: Panel, wanted: str) -> list[Bars]:
+    """The bars of the indices held, the one asked for first, then the broadest."""
+    held = panel.index_codes()
+    order = dict.fromkeys((wanted, *FALLBACK_INDICES, *held))
+    found = [panel.index_bars(code) for code in order if code in held]
+    return [bars for bars in found if len(bars)]
 
 
 def at_sessions(

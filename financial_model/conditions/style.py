@@ -8,7 +8,8 @@ Factors look back over the stock's own bars (a suspension holds no bar). Sums ar
 stock's first bar, added one after the other, so that cutting the future off leaves every bit of the past.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -29,6 +30,7 @@ VOLATILITY_BARS, VOLATILITY_LEAST = 60, 40
 MOMENTUM_BARS = 60
 TURNOVER_BARS, TURNOVER_LEAST = 20, 10
 SESSIONS_A_YEAR = 244
+TABLE_CELLS = 100_000
 
 
 @dataclass(frozen=True)
@@ -62,37 +64,57 @@ def quantile_buckets(panel: Panel, factor: FloatArray, count: int) -> npt.NDArra
 
     Equal values share a bucket. A session with fewer known values than buckets ranks nobody.
     """
-    rows, offsets = panel.session_rows()
     buckets = np.zeros(len(panel), np.int8)
-    for start, stop in pairwise(offsets):
-        here = rows[start:stop]
-        values = factor[here]
-        known = ~np.isnan(values)
-        values = values[known]
-        if len(values) < count:
-            continue
-        ordered = np.sort(values)
-        edges = ordered[np.arange(1, count) * len(ordered) // count]
-        buckets[here[known]] = np.searchsorted(edges, values, side="right") + 1
+    for rows, values, known in _session_tables(panel, factor):
+        held = known.sum(axis=1)
+        ordered = np.sort(values, axis=1)  # NaN sorts behind the known values
+        found = np.ones(values.shape, np.int8)
+        for k in range(1, count):
+            edge = ordered[np.arange(len(ordered)), held * k // count]
+            found += values >= edge[:, None]
+        inside = known & (held >= count)[:, None]
+        buckets[rows[inside]] = found[inside]
     return buckets
 
 
 def session_ranks(panel: Panel, factor: FloatArray) -> npt.NDArray[np.float32]:
     """Rank of each known value within its session, in (0, 1); NaN where unknown. Equal values share one."""
-    rows, offsets = panel.session_rows()
     ranks = np.full(len(panel), np.nan, np.float32)
-    for start, stop in pairwise(offsets):
-        here = rows[start:stop]
-        values = factor[here]
-        known = ~np.isnan(values)
-        values = values[known]
-        if len(values):
-            ordered = np.sort(values)
-            middle = np.searchsorted(ordered, values, side="left") + np.searchsorted(
-                ordered, values, side="right"
-            )
-            ranks[here[known]] = middle / (2 * len(values))
+    for rows, values, known in _session_tables(panel, factor):
+        order = np.argsort(values, axis=1)
+        ordered = np.take_along_axis(values, order, axis=1)
+        place = np.arange(values.shape[1])
+        starts = np.ones(values.shape, bool)
+        starts[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+        # Equal values lie from `first` up to where the next value starts.
+        first = np.maximum.accumulate(np.where(starts, place, 0), axis=1)
+        ends = np.where(np.roll(starts, -1, axis=1), place, len(place))
+        ends[:, -1] = place[-1]
+        last = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
+        middle = np.empty(values.shape)
+        np.put_along_axis(middle, order, first + last + 1.0, axis=1)
+        middle /= 2.0 * np.maximum(known.sum(axis=1), 1)[:, None]
+        ranks[rows[known]] = middle[known]
     return ranks
+
+
+def _session_tables(
+    panel: Panel, factor: FloatArray
+) -> Iterator[tuple[npt.NDArray[np.int32], FloatArray, npt.NDArray[np.bool_]]]:
+    """Rows of the panel, factor values and which are known: tables of a line a session, padded with NaN.
+
+    As many sessions at once as stay in the cache: a call a session costs more than the sorting it does.
+    """
+    rows, offsets = panel.session_rows()
+    widest = max(int(np.diff(offsets).max(initial=1)), 1)
+    sessions = max(TABLE_CELLS // widest, 1)
+    for begin in range(0, len(offsets) - 1, sessions):
+        edges = offsets[begin : begin + sessions + 1]
+        inside = np.arange(widest) < np.diff(edges)[:, None]
+        table = np.zeros(inside.shape, np.int32)
+        table[inside] = rows[edges[0] : edges[-1]]
+        values = np.where(inside, factor[table], np.nan).astype(factor.dtype, copy=False)
+        yield table, values, ~np.isnan(values)
 
 
 def per_stock(panel: Panel, columns: tuple[str, ...], compute: Callable[..., FloatArray]) -> FloatArray:
@@ -196,14 +218,18 @@ def published_yields(panel: Panel, reference: ReferenceStore) -> tuple[FloatArra
 
 def latest_book(facts: Facts) -> npt.NDArray[np.float64]:
     """Book value per share of the latest period known at each announcement; NaN unknown."""
-    values, period = facts["book_value_per_share_cny"], facts["period"]
-    best = np.full(len(facts), np.nan)
-    last, newest = np.nan, np.datetime64("0001-01-01", "D")
-    for k in range(len(facts)):
-        if not np.isnan(values[k]) and (np.isnat(period[k]) or period[k] >= newest):
-            last, newest = values[k], period[k] if not np.isnat(period[k]) else newest
-        best[k] = last
-    return best
+    best = []
+    last, newest = np.nan, -np.inf
+    for value, day in zip(facts["book_value_per_share_cny"].tolist(), _days(facts["period"]), strict=True):
+        if not math.isnan(value) and not day < newest:
+            last, newest = value, newest if math.isnan(day) else day
+        best.append(last)
+    return np.array(best)
+
+
+def _days(dates: npt.NDArray[np.datetime64]) -> list[float]:
+    """Days since 1970, NaN where unknown."""
+    return np.where(np.isnat(dates), np.nan, dates.astype(np.int64)).tolist()
 
 
 def trailing_earnings(facts: Facts) -> npt.NDArray[np.float64]:
@@ -215,11 +241,14 @@ def trailing_earnings(facts: Facts) -> npt.NDArray[np.float64]:
     year_so_far: dict[tuple[int, int], float] = {}
     best = np.full(len(facts), np.nan)
     newest: tuple[int, int] | None = None
-    for k, (value, period) in enumerate(zip(facts["eps_cny"], facts["period"], strict=True)):
-        if not np.isnan(value) and not np.isnat(period):
-            day = period.astype(object)
-            key = (day.year, (day.month + 2) // 3)
-            year_so_far[key] = float(value)
+    month = np.where(np.isnat(facts["period"]), 0, facts["period"].astype("datetime64[M]").astype(int))
+    keys = zip((1970 + month // 12).tolist(), (month % 12 // 3 + 1).tolist(), strict=True)
+    known = ~(np.isnan(facts["eps_cny"]) | np.isnat(facts["period"]))
+    for k, (value, key, is_known) in enumerate(
+        zip(facts["eps_cny"].tolist(), keys, known.tolist(), strict=True)
+    ):
+        if is_known:
+            year_so_far[key] = value
             newest = max(newest, key) if newest else key
         if newest is None:
             continue

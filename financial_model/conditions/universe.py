@@ -293,7 +293,7 @@ def regime_timeline(panel: Panel, position: int, settings: ConditionSettings) ->
     "now", "since" and "sessions" speak of the last one; `regime` holds positions in `names`. Without an
     index the arrays are empty and the regime is unknown.
     """
-    bars = choose_index(panel, settings.index)
+    bars = choose_index(panel, settings.index, panel.sessions[position])
     names = list(panel.names("regime"))
     if bars is None or not len(bars.up_to(panel.sessions[position])):
         return {"index": None, "now": REGIMES[0], "since": None, "sessions": 0, "names": names, "date": []}

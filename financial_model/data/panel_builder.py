@@ -74,8 +74,9 @@ def build_panel(
     """Build `data_cache/panel.arrow` from the store, or find that it is up to date.
 
     conditions: given the panel without its condition columns, an int8 column (N,) per name of
-    `vocabularies`. conditions_key: text that changes whenever their settings or law do. Returns what was
-    done: built, copied and dropped stocks, rows, sessions, what was wrong.
+    `vocabularies`. It is called once a name, so its mapping had better compute a column when that is asked
+    for. conditions_key: text that changes whenever their settings or law do. Returns what was done: built,
+    copied and dropped stocks, rows, sessions, what was wrong.
     """
     progress = progress or Progress()
     workspace.cache_dir.mkdir(parents=True, exist_ok=True)
@@ -394,10 +395,11 @@ class _Builder:
 
     def _write_conditions(self, part: Path, layout: "Layout", conditions: Conditions) -> None:
         self.progress.stage("conditions", "Working out the conditions of every session")
-        panel = Panel.map_file(part, beside=self.path, with_conditions=False)
-        made = conditions(panel)
         with _ColumnFile(part, layout) as file:
             for name, words in self.vocabularies.items():
+                # A map of its own for each, so that the pages one has read are not resident for the next.
+                panel = Panel.map_file(part, beside=self.path, with_conditions=False)
+                made = conditions(panel)
                 if name not in made:
                     raise BadConditions(name, "was not computed")
                 values = np.asarray(made[name])

@@ -3,12 +3,10 @@
 import json
 from typing import Any
 
-import numpy as np
-
 from ..base.config import PanelSettings
 from ..base.progress import Progress
 from ..base.workspace import Workspace
-from ..conditions.condition_table import VOCABULARIES, compute_conditions
+from ..conditions.condition_table import VOCABULARIES, ConditionColumns
 from ..data import panel_builder
 from ..data.panel import Panel
 from ..data.quality import QualityReport
@@ -20,8 +18,8 @@ def build_panel(settings: PanelSettings, workspace: Workspace, progress: Progres
     reference = ReferenceStore(workspace)
     progress.stage("build_panel", "Building the panel")
 
-    def conditions(panel: Panel) -> dict[str, np.ndarray]:
-        return compute_conditions(panel, reference, settings.conditions)
+    def conditions(panel: Panel) -> ConditionColumns:
+        return ConditionColumns(panel, reference, settings.conditions)
 
     result = panel_builder.build_panel(
         workspace,
