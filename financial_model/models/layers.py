@@ -166,7 +166,8 @@ def _inverse_softplus(y: float) -> float:
 class ForecastHead(nn.Module):
     """Features of a window, fused with summaries under the context, to quantiles and score.
 
-    The score starts as that of the factor path alone; the network adds to it what it finds beyond.
+    The score starts as that of the factor path alone; the network adds to it what it finds beyond. Dropout
+    falls on what comes in: a network that sees the whole state of the market soon knows sessions by heart.
     """
 
     def __init__(
@@ -175,6 +176,7 @@ class ForecastHead(nn.Module):
         super().__init__()
         self.context = ContextEncoder(sizes, settings)
         self.summary = sizes.summary
+        self.dropout = nn.Dropout(settings.dropout)
         self.entry = nn.Linear(width + sizes.summary, settings.hidden_size)
         self.blocks = nn.ModuleList(
             FusionBlock(settings.hidden_size, self.context.width, settings.dropout) for _ in range(depth)
@@ -186,8 +188,9 @@ class ForecastHead(nn.Module):
         self.factor_path = FactorPath(sizes) if sizes.summary else None
 
     def forward(self, features: Tensor, batch: "Batch") -> Output:
-        context = self.context(batch)
-        x = self.entry(torch.cat([features, batch.summary], dim=1) if self.summary else features)
+        context = self.dropout(self.context(batch))
+        x = torch.cat([features, batch.summary], dim=1) if self.summary else features
+        x = self.entry(self.dropout(x))
         for block in self.blocks:
             x = block(x, context)
         x = self.norm(x)
