@@ -31,8 +31,12 @@ def build(page: Page) -> None:
     reader = ResultReader()
     with page.make(gr.Tab, "tab.universe", id="universe", elem_id="tab-universe"), gr.Column():
         with gr.Row(elem_classes=["card", "toolbar"], elem_id="universe-toolbar"):
-            stocks = page.make(gr.Textbox, "universe.max_stocks", max_lines=1, min_width=140, scale=0)
-            as_of = page.make(gr.Textbox, "universe.as_of", max_lines=1, min_width=150, scale=0)
+            stocks = page.make(
+                gr.Textbox, "universe.max_stocks", max_lines=1, min_width=140, scale=0, elem_classes="w140"
+            )
+            as_of = page.make(
+                gr.Textbox, "universe.as_of", max_lines=1, min_width=150, scale=0, elem_classes="w140"
+            )
             go = page.make(
                 gr.Button, "universe.go", variant="primary", scale=0, min_width=120, elem_id="universe-go"
             )
