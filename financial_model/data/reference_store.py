@@ -249,6 +249,10 @@ def make_facts(name: str, columns: Mapping[str, Any], path: Path | None = None) 
     known = np.full(count, FAR_PAST)
     for column in kind.known:
         known = np.where(np.isnat(made[column]), known, np.maximum(known, made[column]))
+    for column in kind.required:
+        # Without its own date nobody can say since when a row was known: it never counts, and sorts last.
+        if column in kind.dates:
+            known[np.isnat(made[column])] = np.datetime64("NaT")
     made["known_from"] = known
     order = np.lexsort((made[kind.dates[0]], known, made["code"]))
     return Facts(name, {column: values[order] for column, values in made.items()})

@@ -2,7 +2,7 @@ from datetime import date
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from financial_model.base.errors import BadTable
@@ -96,10 +96,27 @@ def test_a_fundamental_is_known_when_it_was_announced_not_at_its_period(store):
     assert store.as_of("fundamentals", "2018-04-28")["roe"].tolist() == [0.1]
 
 
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.required])
+def test_a_fact_without_its_own_date_is_never_known_and_hides_no_other(store, name):
+    """A blank date once counted as known since ever, which is how a report of 2018 came to price 2010."""
+    (column,) = (column for column in KINDS[name].required if column in KINDS[name].dates)
+    columns = {"code": ["SH600000"] * 3, column: [np.datetime64("NaT"), day("2012-04-01"), day("2011-04-01")]}
+    if name == "industries":
+        columns["industry"] = ["?", "银行", "银行"]
+    store.write(name, columns)
+    assert len(store.as_of(name, "2011-03-31")) == 0
+    assert store.as_of(name, "2030-01-01")[column].tolist() == [
+        date(2011, 4, 1),
+        date(2012, 4, 1),
+    ]
+    assert np.isnat(store.read(name)[column][-1])
+
+
 dates = st.integers(0, 9000).map(lambda n: str(day("1998-01-01") + n))
 maybe = st.none() | dates
 
 
+@settings(deadline=None)  # it writes files
 @given(st.sampled_from(sorted(KINDS)), st.data())
 def test_nothing_that_became_known_later_can_change_an_answer_as_of(tmp_path_factory, name, data):
     kind, count, cut = KINDS[name], data.draw(st.integers(1, 8)), data.draw(dates)
