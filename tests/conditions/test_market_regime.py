@@ -94,6 +94,23 @@ def test_another_index_stands_in_and_without_any_all_is_unknown():
     assert regime.regime_column(without, None, ConditionSettings()).tolist() == [0]
 
 
+@pytest.mark.parametrize("cut", [200, 299, 300, 350, 440])
+def test_an_index_that_begins_later_does_not_choose_for_the_sessions_before_it(cut):
+    old, new = make_walk(1, 600), make_walk(2, 600).take(slice(300, None))
+    panel = Panel.from_columns(
+        ["SH600001"] * 600, old.date, {"close": np.ones(600)}, indices={"SH000001": old, "SH000300": new}
+    )
+    whole = regime.regime_column(panel, None, ConditionSettings())
+    known = regime.regime_column(panel.truncated(old.date[cut]), None, ConditionSettings())
+    np.testing.assert_array_equal(whole[: cut + 1], known)
+    assert (whole[regime.SLOW_SESSIONS :] != regime.UNKNOWN).all()
+    np.testing.assert_array_equal(
+        whole[300 + regime.SLOW_SESSIONS :], regime.rule_labels(new)[regime.SLOW_SESSIONS :]
+    )
+    assert regime.choose_index(panel, "SH000300", old.date[299]) is old
+    assert regime.choose_index(panel, "SH000300", old.date[300]) is new
+
+
 @pytest.fixture(scope="module")
 def csi300(real_data) -> Bars:
     return read_day_file(real_data / "vipdoc" / "sh" / "lday" / "sh000300.day", "SH000300")
