@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import multiprocessing
+import os
 import queue
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, wait
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
+import torch
 
 from ..base.config import TrainSettings, WalkForwardSettings
 from ..base.errors import StopRequested, TooFewSessions
@@ -160,8 +162,11 @@ def run_folds(
     # spawn: a fork would copy torch's threads half-way through whatever they do.
     context = multiprocessing.get_context("spawn")
     events, stop = context.Queue(), context.Event()
+    workers = min(workers, len(folds))
+    # The cores are shared out: threads of several trainings on one core wait for each other.
+    threads = max(1, (os.cpu_count() or 1) // workers)
     with ProcessPoolExecutor(
-        min(workers, len(folds)), mp_context=context, initializer=_start_worker, initargs=(events, stop)
+        workers, mp_context=context, initializer=_start_worker, initargs=(events, stop, threads)
     ) as pool:
         pending = {pool.submit(_run_in_worker, fold, str(workspace.root), folder) for fold in folds}
         try:
@@ -196,8 +201,9 @@ def _cancel(pending: set["Future[None]"]) -> None:
 _worker_progress = Progress()
 
 
-def _start_worker(events: Any, stop: Any) -> None:
+def _start_worker(events: Any, stop: Any, threads: int) -> None:
     global _worker_progress
+    torch.set_num_threads(threads)
     _worker_progress = Progress(events.put, stop=stop.is_set)
 
 
@@ -216,6 +222,9 @@ def run_fold(fold: Fold, workspace: Workspace, folder: Path, progress: Progress)
     halfway = folder / f"fold_{fold.number}_resume.json"
     resume = read_json(halfway)["resume"] if halfway.is_file() else None
     own = replace(fold.settings, output=relative, resume=resume)
+    if own.max_stocks is not None and not own.codes:
+        # By name, as of now: the first codes of the whole panel may be stocks that are not listed yet.
+        own = replace(own, codes=tuple(known.codes[: own.max_stocks]), max_stocks=None)
     trained = train_on_panel(known, own, RunFiles(workspace, relative, own.name), progress)
     if trained["stopped"]:
         write_json(halfway, {"resume": trained["resume"]})
@@ -243,7 +252,8 @@ def baselines_of_folds(
     """Baselines refitted fold by fold, on the sessions that fold's model had; aligned with the samples."""
     scores = {name: np.full(len(samples), np.nan) for name in BASELINES}
     for fold in folds:
-        split = split_by_date(panel.sessions, fold.settings)
+        # The sessions the model had: shares of a longer panel would end the baselines' training earlier.
+        split = split_by_date(panel.sessions[: _position_from(panel, fold.first)], fold.settings)
         span = LearningSpan((split.train.first, split.train.stop), (split.valid.first, split.valid.stop))
         mine = (samples.session >= _position_from(panel, fold.first)) & (
             samples.session <= panel.position_of(fold.last)
