@@ -55,15 +55,12 @@ Figures = dict[str, Any]
 def without(dataset: StockDataset, parts: tuple[str, ...]) -> StockDataset:
     """The dataset with these parts of what surrounds a stock told as constants, so that they say nothing."""
     matrices = dataset.matrices
-    conditions, market, summary = (
-        matrices.conditions.clone(),
-        matrices.market.clone(),
-        matrices.summary.clone(),
-    )
+    market, summary = matrices.market.clone(), matrices.summary.clone()
     names = dataset.feature_names
-    for column, name in enumerate(CONDITIONS):
-        if name.split("_")[0] in parts:
-            conditions[:, column] = 0
+    conditions = tuple(
+        torch.zeros_like(column) if name.split("_")[0] in parts else column
+        for name, column in zip(CONDITIONS, matrices.conditions, strict=True)
+    )
     if "industry" in parts:
         lags = [i for i, name in enumerate(names["market"]) if name.rsplit("_lag_")[0] + "_lag_0" in LEADERS]
         market[:, lags] = 0

@@ -13,7 +13,7 @@ from ..data.panel import CONDITIONS, Panel
 from .features import Features, compute_features
 from .loaders import SampleLoader, SessionLoader
 from .splits import Span, Split, split_by_date
-from .windows import MarketMatrices, market_matrices, usable_rows
+from .windows import MarketMatrices, market_matrices, rows_with_future, usable_rows
 
 Rows = NDArray[np.int64]
 
@@ -99,11 +99,16 @@ class StockDataset:
     def valid_rows(self) -> Rows:
         return self._known_rows(self.split.valid)
 
+    @cached_property
+    def is_known(self) -> NDArray[np.bool_]:
+        """Which rows (N,) have at least one known target; what nobody can ever know teaches nothing."""
+        return rows_with_future(self.panel, self.settings.model.prediction_length)
+
     def _known_rows(self, span: Span) -> Rows:
-        """Rows of a span with at least one known target; what nobody can ever know teaches nothing."""
-        target = self.matrices.target
-        is_known = (~target.isnan()).any(dim=1).cpu().numpy()
-        return np.flatnonzero(self.is_chosen & is_known & span.holds(self.panel.session_index))
+        """Rows of a span to learn from or to judge by, session by session."""
+        by_session, offsets = self.panel.session_rows()
+        rows = by_session[offsets[span.first] : offsets[max(span.stop, span.first)]]
+        return rows[self.is_chosen[rows] & self.is_known[rows]].astype(np.int64)
 
     def train_loader(self, batch_size: int, seed: int) -> SampleLoader | SessionLoader:
         """The order of training batches; `seed` makes the shuffle."""

@@ -4,7 +4,9 @@ No window is ever materialised ahead: a batch is a vector of rows, and one gathe
 each row out of the feature matrix. Training and forecasting go through this same code.
 """
 
+import warnings
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,27 +18,31 @@ from ..data.panel import CONDITIONS, Panel
 from ..kernels.triton_optimized_model import gather_windows
 from .features import Features
 from .loaders import Batch
-from .targets import target_path, tradable_return
 
 
 @dataclass(frozen=True)
 class MarketMatrices:
-    """The panel as a network reads it, on one device; N rows of the panel, S sessions.
+    """The panel as a network reads it, on one device; N rows of the panel, S sessions, C codes.
 
-    sequence (N, F), summary (N, K), market (S, M), conditions (N, C) uint8, volatility (N,), target (N, H),
-    label (N,), session (N,), first_row (N,): the first row of the row's stock.
+    sequence (N, F), summary (N, K), market (S, M), conditions: an int8 (N,) each, in the order of CONDITIONS,
+    volatility (N,), close (N,) float64 backward-adjusted, session (N,), code (N,), offsets (C+1,): rows of
+    code i are offsets[i]:offsets[i+1].
+
+    On the CPU all of it are views of the files on disk, so that opening the largest panel reads nothing.
     """
 
     sequence: Tensor
     summary: Tensor
     market: Tensor
-    conditions: Tensor
+    conditions: tuple[Tensor, ...]
     volatility: Tensor
-    target: Tensor
-    label: Tensor
+    close: Tensor
     session: Tensor
-    first_row: Tensor
+    code: Tensor
+    offsets: Tensor
     context_length: int
+    prediction_length: int
+    holding: int
 
     @property
     def device(self) -> torch.device:
@@ -44,7 +50,8 @@ class MarketMatrices:
 
     def gather(self, rows: Tensor) -> Batch:
         """The batch of these rows (B,) int64 on the same device; each must have a whole context behind it."""
-        window = gather_windows(self.sequence, rows, self.first_row[rows], self.context_length)
+        first_row = self.offsets[self.code[rows]]
+        window = gather_windows(self.sequence, rows, first_row, self.context_length)
         return self._batch(window, rows)
 
     def gather_labels(self, rows: Tensor) -> Batch:
@@ -52,18 +59,42 @@ class MarketMatrices:
         return self._batch(self.sequence.new_empty((len(rows), 0, self.sequence.shape[1])), rows)
 
     def _batch(self, window: Tensor, rows: Tensor) -> Batch:
-        session = self.session[rows]
+        session = self.session[rows].long()
+        target, label = self.targets(rows)
         return Batch(
             window=window,
             summary=self.summary[rows].to(window.dtype),
             market=self.market[session],
-            conditions=self.conditions[rows].long(),
+            conditions=torch.stack([column[rows] for column in self.conditions], dim=1).long(),
             volatility=self.volatility[rows],
-            target=self.target[rows],
-            label=self.label[rows],
+            target=target,
+            label=label,
             session=session,
             row=rows,
         )
+
+    def targets(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """(target (B, H), label (B,)) of these rows as in `Batch`, the same as `datasets.targets` gives."""
+        path = self._log_return_path(rows, max(self.prediction_length, 1 + self.holding))
+        steps = torch.arange(1, self.prediction_length + 1, dtype=torch.float64, device=self.device)
+        target = path[:, : len(steps)] / (self.volatility[rows].double()[:, None] * steps.sqrt())
+        target = torch.where(target.isfinite(), target, torch.nan)
+        return target.float(), torch.expm1(path[:, self.holding] - path[:, 0]).float()
+
+    def _log_return_path(self, rows: Tensor, reach: int) -> Tensor:
+        """Log returns (B, reach) from the close of each row to those of the next sessions, NaN unknown.
+
+        A stock has one row a session at most, so what lies within reach is among its next `reach` rows.
+        """
+        near = rows[:, None] + torch.arange(1, reach + 1, device=self.device)  # (B, reach)
+        inside = near < self.offsets[self.code[rows] + 1][:, None]
+        near = near.clamp(max=len(self.session) - 1)
+        ahead = (self.session[near] - self.session[rows][:, None]).long()
+        change = (self.close[near].log() - self.close[rows].log()[:, None]).where(inside, torch.nan)
+        # What lies further ahead goes to a last column that is dropped.
+        place = torch.where(inside & (ahead <= reach), ahead - 1, reach)
+        path = torch.full((len(rows), reach + 1), torch.nan, dtype=change.dtype, device=self.device)
+        return path.scatter_(1, place, change)[:, :reach]
 
 
 def market_matrices(
@@ -74,33 +105,41 @@ def market_matrices(
     holding: int,
     device: torch.device | str = "cpu",
 ) -> MarketMatrices:
-    """The panel's features, conditions and targets, placed on a device."""
+    """The panel's features, conditions and closes, on a device; views of what is mapped on the CPU."""
 
     def place(values: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(device)
+        with warnings.catch_warnings():
+            # torch warns of arrays that must not be written to, as columns of a map are; nobody does.
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.from_numpy(np.ascontiguousarray(values)).to(device)
 
-    # Columns of `Batch.conditions` come in the order of CONDITIONS.
-    conditions = np.stack([panel.column(name) for name in CONDITIONS], axis=1).astype(np.uint8)
     return MarketMatrices(
         sequence=place(features.sequence),
         summary=place(features.summary),
         market=place(features.market),
-        conditions=place(conditions),
+        conditions=tuple(place(panel.column(name)) for name in CONDITIONS),
         volatility=place(features.volatility),
-        target=place(target_path(panel, features.volatility, prediction_length)),
-        label=place(tradable_return(panel, holding)),
-        session=place(panel.session_index.astype(np.int64)),
-        first_row=place(first_rows(panel)),
+        close=place(panel.column("close")),
+        session=place(panel.session_index),
+        code=place(panel.code_index),
+        offsets=place(np.asarray(panel.offsets, np.int64)),
         context_length=context_length,
+        prediction_length=prediction_length,
+        holding=holding,
     )
-
-
-def first_rows(panel: Panel) -> NDArray[np.int64]:
-    """The first row of each row's stock, (N,)."""
-    return np.repeat(panel.offsets[:-1], np.diff(panel.offsets)).astype(np.int64)
 
 
 def usable_rows(panel: Panel, volatility: NDArray[np.float32], context_length: int) -> NDArray[np.bool_]:
     """Which rows (N,) can be an as-of row: a whole context of the stock's own bars, and a volatility."""
-    history = np.arange(len(panel.session_index)) - first_rows(panel) + 1
-    return (history >= context_length) & np.isfinite(volatility) & (volatility > 0)
+    is_usable = np.isfinite(volatility) & (volatility > 0)
+    for start, stop in pairwise(panel.offsets):
+        is_usable[start : min(start + context_length - 1, stop)] = False
+    return is_usable
+
+
+def rows_with_future(panel: Panel, reach: int) -> NDArray[np.bool_]:
+    """Which rows (N,) have a later bar of their stock within the next `reach` sessions."""
+    has_future = np.zeros(len(panel.session_index), bool)
+    has_future[:-1] = np.diff(panel.session_index) <= reach
+    has_future[panel.offsets[1:] - 1] = False
+    return has_future

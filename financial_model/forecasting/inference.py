@@ -166,7 +166,7 @@ class Predictor:
         score, standardised = self.raw_forecast(rows)
         session = self.panel.session_index[rows].astype(np.int64)
         if len(rows) and session[0] != session[-1]:
-            target = self.matrices.target[torch.from_numpy(rows).to(self.matrices.device)]
+            target, _ = self.matrices.targets(torch.from_numpy(rows).to(self.matrices.device))
             quantiles, _ = self.calibration.adapt(standardised, target.double().cpu().numpy(), session)
         else:
             quantiles = self.calibration.apply(standardised)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -271,7 +272,7 @@ class Trainer:
                 outputs.append(Output(output.quantiles.cpu(), output.score.cpu()))
         joint = Output(torch.cat([o.quantiles for o in outputs]), torch.cat([o.score for o in outputs]))
         rank = self._rank_figures(joint.score) if self.dataset.looks_across_stocks else None
-        scale = score_scale(joint.score, self._valid("session"))
+        scale = score_scale(joint.score, self._valid_outcomes[2])
         return Validation(loss_sum / len(self._valid_rows), rank, Trained(self._weights(), scale, joint))
 
     def _end_epoch(self, validation: Validation) -> None:
@@ -339,7 +340,7 @@ class Trainer:
         outputs = [member.output for member in members]
         if all(output is not None for output in outputs):
             joint = average([o for o in outputs if o is not None], [member.scale for member in members])
-            target, session = self._valid("target"), self._valid("session")
+            target, _, session = self._valid_outcomes
             self._calibration = self.calibrate(joint, target, session, self.levels)
         path = self.files.checkpoint(which)
         panel = self.dataset.panel
@@ -548,11 +549,15 @@ class Trainer:
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters)
 
-    def _valid(self, name: str) -> Tensor:
-        return getattr(self.matrices, name)[self._valid_rows.to(self.device)].cpu()
+    @cached_property
+    def _valid_outcomes(self) -> tuple[Tensor, Tensor, Tensor]:
+        """(target, label, session) of the validation rows, on the CPU."""
+        rows = self._valid_rows.to(self.device)
+        target, label = self.matrices.targets(rows)
+        return target.cpu(), label.cpu(), self.matrices.session[rows].long().cpu()
 
     def _rank_figures(self, score: Tensor) -> RankFigures | None:
-        label, session = self._valid("label"), self._valid("session")
+        _, label, session = self._valid_outcomes
         return rank_figures(score.double().numpy(), label.double().numpy(), session.numpy())
 
     def _spread_ratio(self, output: Output | None) -> float | None:
@@ -560,7 +565,7 @@ class Trainer:
         if output is None:
             return None
         middle = min(range(len(self.levels)), key=lambda q: abs(self.levels[q] - 0.5))
-        target = self._valid("target")[:, -1]
+        target = self._valid_outcomes[0][:, -1]
         known = ~target.isnan()
         spread = target[known].std(correction=0)
         ratio = float(output.quantiles[known, -1, middle].std(correction=0) / spread)

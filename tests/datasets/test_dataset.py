@@ -7,6 +7,7 @@ import torch
 from financial_model.base.errors import BadSetting, CodeNotHeld
 from financial_model.datasets.dataset import StockDataset
 from financial_model.datasets.multi_dim_dataset import MultiDimDataset, open_dataset
+from financial_model.datasets.targets import target_path, tradable_return
 
 
 def test_a_window_ends_at_its_row_and_holds_the_stocks_own_bars_alone(walk, market):
@@ -27,7 +28,9 @@ def test_no_sample_lacks_its_context_or_all_of_its_targets(walk, market):
     first = np.repeat(market.offsets[:-1], np.diff(market.offsets))
     for rows in (dataset.train_rows, dataset.valid_rows):
         assert (rows - first[rows] >= 11).all()
-        assert not dataset.matrices.target[rows].isnan().all(dim=1).any()
+        target, _ = dataset.matrices.targets(torch.from_numpy(rows))
+        assert not target.isnan().all(dim=1).any()
+        assert np.isin(np.flatnonzero(dataset.is_chosen & ~dataset.is_known), rows).sum() == 0
 
 
 def test_spans_do_not_share_a_price(walk, market):
@@ -80,3 +83,23 @@ def test_what_a_stock_shows_does_not_depend_on_which_stocks_are_trained_on(walk,
     every = open_dataset(market, walk.small_settings())
     rows = torch.from_numpy(one.train_rows[:5])
     assert torch.equal(one.matrices.gather(rows).summary, every.matrices.gather(rows).summary)
+
+
+def test_targets_of_a_batch_are_those_of_the_whole_panel(walk, market):
+    dataset = open_dataset(market, walk.small_settings())
+    model, rows = dataset.settings.model, np.arange(len(market))
+    target, label = dataset.matrices.targets(torch.from_numpy(rows))
+    np.testing.assert_allclose(
+        target, target_path(market, dataset.features.volatility, model.prediction_length), rtol=1e-6
+    )
+    np.testing.assert_allclose(label, tradable_return(market, dataset.settings.holding), rtol=1e-5, atol=1e-9)
+
+
+def test_the_matrices_are_views_of_the_panel_and_its_features(walk, market):
+    dataset = open_dataset(market, walk.small_settings())
+    for tensor, values in (
+        (dataset.matrices.close, market.column("close")),
+        (dataset.matrices.session, market.session_index),
+        (dataset.matrices.summary, dataset.features.summary),
+    ):
+        assert tensor.data_ptr() == values.ctypes.data
