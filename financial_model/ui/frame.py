@@ -109,15 +109,16 @@ class Page:
     def make(self, kind: Callable[..., Any], key: str, choices: str | None = None, **options: Any) -> Any:
         """A component whose texts come from `key` (and key.help, key.placeholder), in every language.
 
-        choices: the prefix under which the values in options["values"] have their names.
+        choices: the prefix under which the values in options["values"] have their names. told: what the
+        help is filled in with, such as the default of a setting.
         """
-        values = options.pop("values", None)
+        values, told = options.pop("values", None), options.pop("told", {})
         main = MAIN_TEXT.get(kind.__name__, "label")
 
         def texts(t: Translate) -> dict[str, Any]:
             named: dict[str, Any] = {main: t(key)} if key else {}
             if key and t.has(f"{key}.help"):
-                named["info"] = t(f"{key}.help")
+                named["info"] = t(f"{key}.help", **told)
             if key and t.has(f"{key}.placeholder"):
                 named["placeholder"] = t(f"{key}.placeholder")
             if values is not None:

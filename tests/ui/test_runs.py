@@ -44,7 +44,7 @@ def reader(workspace):
 def test_a_run_is_listed_with_its_epochs_and_checkpoints(workspace, reader):
     name = write_run(workspace, checkpoints=("best", "epoch5", "final"))
     (run,) = reader.all([])
-    assert (run.id, run.label, run.epochs) == (name, "first_20180101_120000", (1, 30))
+    assert (run.id, run.label, run.epochs) == (name, "first_20180101_120000", (1, TrainSettings().epochs))
     assert run.best["valid_rank_ic"] == 0.05
     assert run.is_simulated
     assert run.span("train") == ("2015-01-05", "2016-12-30")
@@ -53,7 +53,7 @@ def test_a_run_is_listed_with_its_epochs_and_checkpoints(workspace, reader):
 
 def test_a_run_that_was_cut_off_tells_its_epochs_from_the_metrics(workspace, reader):
     write_run(workspace, history=False)
-    assert reader.all([])[0].epochs == (1, 30)
+    assert reader.all([])[0].epochs == (1, TrainSettings().epochs)
 
 
 def test_files_of_others_and_torn_ones_are_passed_over(workspace, reader):

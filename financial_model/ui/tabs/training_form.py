@@ -25,8 +25,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "hidden": 64,
         "layers": 2,
         "heads": 4,
-        "epochs": 5,
-        "batch_size": 256,
+        "epochs": 2,
+        "batch_size": 512,
     },
     "recommended": {
         "max_stocks": "",
@@ -43,8 +43,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "hidden": 512,
         "layers": 6,
         "heads": 8,
-        "epochs": 60,
-        "batch_size": 256,
+        "epochs": 2 * TrainSettings().epochs,
+        "batch_size": TrainSettings().batch_size,
     },
 }
 # The fields of the form in the order in which handlers are handed them.
@@ -187,6 +187,7 @@ def settings_column(page: Page, tab: str, is_conditional: bool) -> Form:
             f"train.{key or name}",
             value=start_values[name],
             precision=precision,
+            told={"default": start_values[name]},
             min_width=100,
             **options,
         )
