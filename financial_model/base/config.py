@@ -210,8 +210,8 @@ class ModelSettings(Settings):
     model: ModelName = "conditional"
     context_length: int = 60
     prediction_length: int = 5
-    hidden_size: int = 256
-    layers: int = 4
+    hidden_size: int = 128
+    layers: int = 2
     heads: int = 8
     dropout: float = 0.3
     industry_embedding: int = 32
