@@ -107,12 +107,13 @@ def main() -> None:
         "samples",
         "join s",
         "judge s",
-        "leak checks s",
+        "leaks s",
         "total s",
         "times an argsort",
         "peak MiB",
     ]
-    title = f"evaluation of {asked.sessions} sessions x {asked.steps} steps, exponent {exponent(sizes, totals):.2f}"
+    title = f"evaluation of {asked.sessions} sessions x {asked.steps} steps"
+    title += f", exponent {exponent(sizes, totals):.2f}"
     print_table(title, columns, rows)
 
 

@@ -69,4 +69,4 @@ def write_trades(path: Path, run: Backtest) -> None:
     )
     with write_atomically(path) as file:
         file.write("\ufeff".encode())
-        pa.csv.write_csv(table, file, pa.csv.WriteOptions(quoting_style="needed"))
+        pa.csv.write_csv(table, file)

@@ -1,0 +1,177 @@
+"""Evaluate and backtest, walked through a small practice market from simulation to report."""
+
+import json
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+import torch
+
+from financial_model.base.config import (
+    BacktestSettings,
+    EvaluateSettings,
+    ModelSettings,
+    PanelSettings,
+    SimulateSettings,
+    TrainSettings,
+)
+from financial_model.base.errors import BadSetting, EmptyTestRange, SeenInTraining, StopRequested
+from financial_model.base.progress import Progress
+from financial_model.base.workspace import Workspace
+from financial_model.data.panel import Panel
+from financial_model.evaluation import baselines
+from financial_model.market.codes import board_of
+from financial_model.workflows.backtest_model import backtest_model
+from financial_model.workflows.build_panel import build_panel
+from financial_model.workflows.evaluate_model import evaluate_model
+from financial_model.workflows.simulate import simulate
+from financial_model.workflows.train_model import train_model
+
+MODEL = ModelSettings(context_length=12, prediction_length=2, hidden_size=8, layers=1, heads=2)
+TRAIN = TrainSettings(name="tiny", model=MODEL, epochs=1, batch_size=256, learning_rate=0.01)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory) -> Workspace:
+    workspace = Workspace(tmp_path_factory.mktemp("market"))
+    simulate(SimulateSettings(stocks=24, sessions=420, seed=2), workspace, Progress())
+    build_panel(PanelSettings(), workspace, Progress())
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def checkpoint(workspace) -> str:
+    return train_model(TRAIN, workspace, Progress())["checkpoint"]
+
+
+@pytest.fixture(scope="module")
+def evaluated(workspace, checkpoint) -> dict:
+    return evaluate_model(EvaluateSettings((checkpoint,), baselines=False), workspace, Progress())
+
+
+def test_the_result_holds_headline_curve_calibration_and_passed_leak_checks(evaluated):
+    (model,) = evaluated["models"]
+    assert evaluated["message"] == model["headline"]["en"]
+    assert model["session_count"] > 80
+    assert {check["name"]: check["passed"] for check in model["leakage"]} == {
+        "truncation": True, "permutation": True, "delay": True,
+    }  # fmt: skip
+    assert model["leakage"][0]["value"] == 0.0
+    assert set(model["calibration"]["coverage"]) == {"90", "50"}
+    assert len(model["fans"]) == 6
+    assert model["is_simulated"]
+    json.dumps(evaluated, allow_nan=False)
+
+
+def test_the_report_and_its_json_lie_beside_each_other(evaluated):
+    out = Path(evaluated["out"])
+    text = out.read_text(encoding="utf-8")
+    assert "练习行情" in text
+    kept = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
+    assert kept["models"] == evaluated["models"]
+
+
+def test_evaluation_begins_at_the_first_session_the_checkpoint_has_not_seen(workspace, checkpoint, evaluated):
+    split = evaluated["models"][0]["settings"]["split"]
+    assert evaluated["models"][0]["first"] == split["test"][0]
+
+
+def test_dates_that_training_or_validation_saw_are_refused_with_the_first_allowed_one(
+    workspace, checkpoint, evaluated
+):
+    allowed = date.fromisoformat(evaluated["models"][0]["first"])
+    panel = Panel.open(workspace)
+    before = panel.sessions[panel.position_of(allowed) - 1].astype(date)
+    with pytest.raises(SeenInTraining, match=str(allowed)) as caught:
+        evaluate_model(EvaluateSettings((checkpoint,), first=before), workspace, Progress())
+    assert caught.value.fields["first_allowed"] == str(allowed)
+    with pytest.raises(SeenInTraining):
+        backtest_model(BacktestSettings(checkpoint, first=before), workspace, Progress())
+
+
+def test_two_checkpoints_stand_side_by_side_on_the_same_samples(workspace, checkpoint):
+    other = train_model(replace(TRAIN, name="other", seed=1), workspace, Progress())["checkpoint"]
+    result = evaluate_model(EvaluateSettings((checkpoint, other), baselines=False), workspace, Progress())
+    first, second = result["models"]
+    assert first["sample_count"] == second["sample_count"]
+    (pair,) = result["comparison"]
+    expected = first["summary"]["rank_ic"]["mean"] - second["summary"]["rank_ic"]["mean"]
+    assert pair["rank_ic"]["mean"] == pytest.approx(expected)
+
+
+def test_baselines_stand_beside_the_model_on_its_samples(workspace, checkpoint, monkeypatch):
+    monkeypatch.setitem(baselines.LIGHTGBM, "num_threads", 1)
+    monkeypatch.setattr(baselines, "LIGHTGBM_ROUNDS", 5)
+    result = evaluate_model(EvaluateSettings((checkpoint,)), workspace, Progress())
+    (model,) = result["models"]
+    assert [row["name"] for row in model["baselines"]] == list(baselines.BASELINES)
+    assert model["headline"]["against"] in baselines.BASELINES
+    assert all(row["rank_ic"]["count"] == model["summary"]["rank_ic"]["count"] for row in model["baselines"])
+
+
+def test_a_range_after_the_data_is_an_empty_one(workspace, checkpoint):
+    with pytest.raises(EmptyTestRange):
+        evaluate_model(EvaluateSettings((checkpoint,), first=date(2031, 1, 1)), workspace, Progress())
+
+
+def test_no_checkpoint_is_said_at_once(workspace):
+    with pytest.raises(BadSetting, match="checkpoints"):
+        evaluate_model(EvaluateSettings(()), workspace, Progress())
+
+
+def test_an_evaluation_stops_when_asked_and_writes_nothing(workspace, checkpoint, tmp_path):
+    out = tmp_path / "report.html"
+    with pytest.raises(StopRequested):
+        settings = EvaluateSettings((checkpoint,), out=str(out))
+        evaluate_model(settings, workspace, Progress(stop=lambda: True))
+    assert not out.exists()
+
+
+@pytest.fixture(scope="module")
+def traded(workspace, checkpoint) -> dict:
+    settings = BacktestSettings(checkpoint, top=5, drop=1, cash_cny=500_000.0)
+    return backtest_model(settings, workspace, Progress())
+
+
+def test_a_backtest_tells_equity_costs_and_blocked_orders_against_the_index(traded):
+    curve = traded["curve"]
+    assert curve["equity"][0] == curve["index"][0] == 1.0
+    assert len(curve["equity"]) == len(curve["session"]) == traded["session_count"]
+    assert traded["costs"]["total"] > 0
+    assert set(traded["blocked"]) == {"suspended", "limit_up", "limit_down", "below_lot", "no_cash"}
+    assert "after costs" in traded["message"]
+    json.dumps(traded, allow_nan=False)
+
+
+def test_the_backtest_trades_only_sessions_after_the_split(traded):
+    assert traded["first"] >= traded["settings"]["split"]["test"][0]
+
+
+def test_every_trade_of_a_backtest_is_listed(traded):
+    table = pa.csv.read_csv(Path(traded["out"]).with_suffix(".csv"))
+    assert table.column_names == [
+        "date", "code", "shares", "price", "commission", "exchange_fees", "dividend_tax",
+    ]  # fmt: skip
+    assert table.num_rows == traded["orders"]["bought"] + traded["orders"]["sold"]
+    lots = [
+        row["shares"] % 100
+        for row in table.to_pylist()
+        if row["shares"] > 0 and board_of(row["code"]) in ("main", "chinext")
+    ]
+    assert set(lots) == {0}
+
+
+def test_a_backtest_twice_is_the_same(workspace, checkpoint, traded):
+    settings = BacktestSettings(checkpoint, top=5, drop=1, cash_cny=500_000.0)
+    assert backtest_model(settings, workspace, Progress()) == traded
