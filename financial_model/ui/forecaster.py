@@ -173,11 +173,10 @@ def past_forecasts(predictor: "Predictor", of_code: slice, position: int, count:
     panel = predictor.panel
     steps = predictor.prediction_length
     rows = np.arange(of_code.start, of_code.stop)
-    session = panel.session_index[of_code].astype(np.int64)
+    sessions, closes = panel.session_index[of_code].astype(np.int64), panel.column("close")[of_code]
+    session = sessions
     rows = rows[predictor.is_usable[rows] & (session <= position - steps)][-count:] if count else rows[:0]
     _, quantiles = predictor.forecast_rows(rows)
-    scale = predictor.features.volatility[rows].astype(np.float64)[:, None] * np.sqrt(np.arange(1, steps + 1))
-    actual = predictor.matrices.target[rows].double().cpu().numpy() * scale
     split = predictor.checkpoint.split
     last_seen = panel.position_of((split["valid"] or split["train"])[1]) + int(split["purge"])
     session = panel.session_index[rows].astype(np.int64)
@@ -187,9 +186,14 @@ def past_forecasts(predictor: "Predictor", of_code: slice, position: int, count:
         "horizon": steps,
     }
     for name, step in (("first", 0), ("last", steps - 1)):
+        at = np.searchsorted(sessions, session + step + 1)
+        there = at < len(sessions)
+        there[there] = sessions[at[there]] == (session + step + 1)[there]
+        actual = np.full(len(rows), np.nan)
+        actual[there] = np.log(closes[at[there]] / closes[rows[there] - of_code.start])
         told[name] = {
             "quantiles": quantiles[:, step].round(6).tolist(),
-            "actual": [round(float(value), 6) if np.isfinite(value) else None for value in actual[:, step]],
+            "actual": [round(float(value), 6) if np.isfinite(value) else None for value in actual],
         }
     return told
 
