@@ -1,0 +1,292 @@
+"""How every trip grows with the universe: seconds, exponent and peak memory from 100 to 5,000 stocks.
+
+    python benchmarks/growth.py [--stocks 100 300 1000 3000 5000] [--rows 400] [--plot docs/images/growth.png]
+    python benchmarks/growth.py --market WORKSPACE --trips open forecast      a market that lies there already
+
+A market of random walks with dated facts (benchmarks/market.py) is built at each size. Each trip runs in a
+process of its own, so that its peak of resident memory is its own, pages of mapped files included; what it
+imports and loads beforehand is not in its seconds. Seconds are of the processor, all threads, the fastest of
+the repeats (wall seconds beside them). The exponent is that of processor seconds over stocks, fitted through
+all sizes. The bound is a bare read of the same CSV files in the same run.
+
+build       CSV files -> panel, with adjustment and conditions, from nothing
+unchanged   the same command again
+features    panel -> features on disk, once for each panel
+open        panel and features mapped, rows chosen, first training batch gathered
+step        a training step of the default conditional model over one whole session
+forecast    all stocks of the last session by a checkpoint that is loaded
+evaluate    the judging of 60 sessions of forecasts, without baselines
+"""
+
+import argparse
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.measure import describe_machine, print_table
+
+TRIPS = ("bare read", "build", "unchanged", "features", "open", "step", "forecast", "evaluate")
+CHEAP = ("unchanged", "open", "step", "forecast")
+EVALUATED = 60
+CHECKPOINT = "growth"
+Told = dict[str, Any]
+
+
+class Clock:
+    """Seconds of a trip, wall and processor, and the memory that was resident when it began."""
+
+    def __enter__(self) -> "Clock":
+        self.began, self.began_cpu = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wall_s = time.perf_counter() - self.began
+        self.cpu_s = time.process_time() - self.began_cpu
+
+
+def take(trip: str, folder: str) -> Told:
+    """One trip in this process; everything a trip needs is imported before its clock starts."""
+    import pandas  # noqa: F401  (Arrow imports it at the first array it makes)
+    import pyarrow.csv
+
+    from financial_model.base.config import PanelSettings, TrainSettings
+    from financial_model.base.progress import Progress
+    from financial_model.base.workspace import Workspace
+    from financial_model.data.panel import Panel
+    from financial_model.workflows.build_panel import build_panel
+
+    workspace, clock, told = Workspace(folder), Clock(), {}
+    if trip == "bare read":
+        with clock:
+            for path in sorted(workspace.bars_dir.glob("*.csv")):
+                pyarrow.csv.read_csv(path)
+    elif trip in ("build", "unchanged"):
+        with clock:
+            build_panel(PanelSettings(rebuild=trip == "build"), workspace, Progress())
+    elif trip == "features":
+        from financial_model.datasets.feature_cache import load_features
+
+        panel = Panel.open(workspace)
+        with clock:
+            load_features(panel, workspace)
+    elif trip in ("open", "step"):
+        import torch
+
+        from financial_model.datasets.feature_cache import load_features
+        from financial_model.datasets.multi_dim_dataset import open_dataset
+        from financial_model.forecasting.calibration import fit_calibration
+        from financial_model.training.run_files import RunFiles
+        from financial_model.training.train import Trainer
+
+        settings = TrainSettings(name=CHECKPOINT)
+        with clock:
+            panel = Panel.open(workspace)
+            dataset = open_dataset(panel, settings, features=load_features(panel, workspace))
+            loader = dataset.train_loader(settings.batch_size, settings.seed)
+            dataset.matrices.gather(torch.from_numpy(loader.plan(0)[0]))
+        if trip == "step":
+            last = panel.session_index[dataset.train_rows].max()
+            rows = torch.from_numpy(dataset.train_rows[panel.session_index[dataset.train_rows] == last])
+            files = RunFiles(workspace, settings.output, settings.name)
+            trainer = Trainer(dataset, files, Progress(), fit_calibration)
+            trainer.model.train()
+            trainer.compute_loss(rows[:64])[0].backward()
+            with clock:
+                trainer.optimizer.zero_grad(set_to_none=True)
+                loss, _ = trainer.compute_loss(rows)
+                loss.backward()
+                trainer.optimizer.step()
+            told["samples"] = len(rows)
+    elif trip == "forecast":
+        from financial_model.datasets.feature_cache import load_features
+        from financial_model.forecasting.conditional_inference import open_predictor
+        from financial_model.models.checkpoint import checkpoint_path
+
+        panel = Panel.open(workspace)
+        path = checkpoint_path(workspace, f"output/{CHECKPOINT}.pt")
+        predictor = open_predictor(path, panel, features=load_features(panel, workspace))
+        predictor.forecast(panel.codes[:1])
+        with clock:
+            told["samples"] = predictor.forecast().num_rows // predictor.prediction_length
+    else:
+        from financial_model.evaluation.result import judge, samples_of
+        from financial_model.evaluation.samples import Forecasts
+
+        panel = Panel.open(workspace)
+        rows = np.flatnonzero(panel.session_index >= len(panel.sessions) - EVALUATED)
+        fan = 0.02 * np.sqrt(np.arange(1, 6))[:, None] * np.array([-1.645, -0.674, 0.0, 0.674, 1.645])
+        forecasts = Forecasts(
+            rows, np.random.default_rng(1).standard_normal(len(rows)), np.broadcast_to(fan, (len(rows), 5, 5))
+        )
+        with clock:
+            judge(samples_of(forecasts, panel), panel)
+        told["samples"] = len(rows)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return told | {"cpu_s": clock.cpu_s, "wall_s": clock.wall_s, "peak_mib": peak / 2**20}
+
+
+def train_checkpoint(folder: str) -> None:
+    """A checkpoint of the default model after a short training on few stocks; its weights do not matter."""
+    from financial_model.base.config import TrainSettings
+    from financial_model.base.progress import Progress
+    from financial_model.base.workspace import Workspace
+    from financial_model.data.panel import Panel
+    from financial_model.workflows.train_model import train_model
+
+    workspace = Workspace(folder)
+    sessions = Panel.open(workspace).sessions
+    settings = TrainSettings(name=CHECKPOINT, epochs=1, max_stocks=20)
+    settings = TrainSettings.from_json(
+        settings.to_json()
+        | {
+            "train_start": str(sessions[-330]),
+            "train_end": str(sessions[-230]),
+            "valid_end": str(sessions[-150]),
+        }
+    )
+    train_model(settings, workspace, Progress())
+    (made,) = (workspace.root / "output").glob(f"{CHECKPOINT}_*_best.pt")
+    shutil.copy(made, made.with_name(f"{CHECKPOINT}.pt"))
+
+
+def child(kind: str, folder: str) -> Told:
+    """Run one trip in a fresh process."""
+    command = [sys.executable, __file__, "--child", kind, folder]
+    run = subprocess.run(command, capture_output=True, text=True)
+    if run.returncode:
+        raise SystemExit(run.stderr)
+    return json.loads(run.stdout or "{}")
+
+
+def exponent(sizes: list[int], seconds: list[float]) -> float:
+    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0]) if len(sizes) > 1 else float("nan")
+
+
+def measure_size(folder: str, trips: list[str], repeats: int) -> dict[str, Told]:
+    """Each trip at one size: the fastest of its repeats, the highest of their peaks."""
+    found = {}
+    for trip in trips:
+        many = [child(trip, folder) for _ in range(repeats if trip in CHEAP else 1)]
+        best = min(many, key=lambda one: one["cpu_s"])
+        found[trip] = best | {
+            "peak_mib": max(one["peak_mib"] for one in many),
+            "slowest_s": max(one["cpu_s"] for one in many),
+        }
+        print(trip, json.dumps(found[trip]), file=sys.stderr, flush=True)
+    return found
+
+
+def tell(found: dict[int, dict[str, Told]], trips: list[str], rows: int, repeats: int) -> None:
+    sizes = list(found)
+
+    def table(title: str, cell: Any, *more: str) -> None:
+        lines = []
+        for trip in trips:
+            line = [trip, *(cell(found[size][trip]) for size in sizes)]
+            if more:
+                line.append(f"{exponent(sizes, [found[size][trip]['cpu_s'] for size in sizes]):.2f}")
+            lines.append(line)
+        print_table(title, ("trip", *(f"{size:,}" for size in sizes), *more), lines)
+
+    print(describe_machine("pyarrow", "numpy", "torch"))
+    title = f"Processor seconds (slowest of {repeats}) by number of stocks, {rows:,} sessions"
+    table(title, lambda one: f"{one['cpu_s']:.3g} ({one['slowest_s']:.3g})", "exponent")
+    table("Wall seconds, of the same repeat", lambda one: f"{one['wall_s']:.3g}")
+    table("Peak resident memory, MiB", lambda one: f"{one['peak_mib']:.0f}")
+
+
+def plot(found: dict[int, dict[str, Told]], trips: list[str], path: Path) -> None:
+    """Seconds over stocks, both logarithmic, drawn by plotly and taken by a headless Chromium."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for trip in trips:
+        seconds = [one[trip]["cpu_s"] for one in found.values()]
+        name = f"{trip} ({exponent(list(found), seconds):.2f})"
+        figure.add_scatter(x=list(found), y=seconds, name=name, mode="lines+markers")
+    figure.update_layout(
+        title="Processor seconds by number of stocks (exponent)",
+        template="plotly_white",
+        width=900,
+        height=560,
+    )
+    figure.update_xaxes(type="log", title="stocks", tickvals=list(found))
+    figure.update_yaxes(type="log", title="seconds")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        print("no Chromium, no plot", file=sys.stderr)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "growth.html"
+        figure.write_html(page, include_plotlyjs=True)
+        options = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--window-size=916,576",
+            "--hide-scrollbars",
+        ]
+        options += [f"--screenshot={path.absolute()}", "--virtual-time-budget=4000", page.as_uri()]
+        subprocess.run([program, *options], check=True, capture_output=True, timeout=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--stocks", type=int, nargs="+", default=[100, 300, 1000, 3000, 5000])
+    parser.add_argument("--rows", type=int, default=400)
+    parser.add_argument("--repeats", type=int, default=3, help="of the trips that are over in seconds")
+    parser.add_argument("--trips", nargs="+", default=list(TRIPS), choices=TRIPS)
+    parser.add_argument("--market", help="a workspace made by benchmarks/market.py, measured as it is")
+    parser.add_argument("--plot", type=Path, help="write the curves as a PNG (needs plotly and Chromium)")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        kind, folder = options.child
+        if kind == "checkpoint":
+            train_checkpoint(folder)
+        else:
+            print(json.dumps(take(kind, folder)))
+        return
+    if options.market:
+        found = {0: measure_size(options.market, options.trips, options.repeats)}
+        tell(found, options.trips, options.rows, options.repeats)
+        return
+    from benchmarks.market import generate
+    from financial_model.base.workspace import Workspace
+
+    found, checkpoint = {}, None
+    with tempfile.TemporaryDirectory() as folder:
+        for stocks in options.stocks:
+            root = Path(folder) / str(stocks)
+            generate(Workspace(root), stocks, options.rows)
+            before = [trip for trip in options.trips if trip not in ("forecast", "evaluate")]
+            found[stocks] = measure_size(str(root), before, options.repeats)
+            if checkpoint is None and "forecast" in options.trips:
+                checkpoint = Path(folder) / f"{CHECKPOINT}.pt"
+                child("checkpoint", str(root))
+                shutil.copy(root / "output" / checkpoint.name, checkpoint)
+            if checkpoint is not None:
+                (root / "output").mkdir(exist_ok=True)
+                shutil.copy(checkpoint, root / "output" / checkpoint.name)
+            after = [trip for trip in options.trips if trip not in before]
+            found[stocks] |= measure_size(str(root), after, options.repeats)
+            shutil.rmtree(root)
+    tell(found, options.trips, options.rows, options.repeats)
+    if options.plot:
+        plot(found, options.trips, options.plot)
+
+
+if __name__ == "__main__":
+    main()
