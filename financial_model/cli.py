@@ -420,9 +420,12 @@ def _newest_match(pattern: str | None, workspace: Path) -> str | None:
             return str(path)
         if any(sign in pattern for sign in "*?["):
             anchor = Path(path.anchor)
-            matches = sorted(
-                anchor.glob(str(path.relative_to(anchor))), key=lambda match: match.stat().st_mtime
-            )
+            try:
+                matches = sorted(
+                    anchor.glob(str(path.relative_to(anchor))), key=lambda match: match.stat().st_mtime
+                )
+            except (ValueError, NotImplementedError) as error:
+                raise BadSetting("checkpoint", pattern[:200], f"a file or a pattern ({error})") from None
             if matches:
                 return str(matches[-1])
     return pattern

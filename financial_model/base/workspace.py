@@ -207,21 +207,22 @@ def locked(path: Path, owner: str, what: str) -> Iterator[None]:
     The operating system drops the lock with the process, so a killed owner never leaves one behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+", encoding="utf-8", errors="replace") as file:
+    with open(path, "a+b", buffering=0) as file:
         if not _try_lock(file):
             file.seek(0)
             # On Windows the locked range starts past the text, so the owner can still be read.
-            raise WorkspaceBusy(what, file.read(200).strip() or "unknown")
+            raise WorkspaceBusy(what, file.read(200).decode("utf-8", "replace").strip() or "unknown")
         try:
-            file.seek(0)
-            file.truncate()
-            file.write(f"{owner} pid {os.getpid()}")
-            file.flush()
+            file.truncate(0)
+            try:
+                file.write(f"{owner} pid {os.getpid()}".encode())
+            except OSError as error:
+                if error.errno in NO_ROOM:
+                    raise DiskFull(path, error.strerror or "no space left") from error
+                raise
             yield
         finally:
-            file.seek(0)
-            file.truncate()
-            file.flush()
+            file.truncate(0)
             _unlock(file)
 
 
@@ -230,7 +231,7 @@ if sys.platform == "win32":
 
     LOCK_OFFSET = 1 << 20
 
-    def _try_lock(file: IO[str]) -> bool:
+    def _try_lock(file: IO[bytes]) -> bool:
         file.seek(LOCK_OFFSET)
         try:
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
@@ -238,19 +239,19 @@ if sys.platform == "win32":
             return False
         return True
 
-    def _unlock(file: IO[str]) -> None:
+    def _unlock(file: IO[bytes]) -> None:
         file.seek(LOCK_OFFSET)
         msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
 
 else:
     import fcntl
 
-    def _try_lock(file: IO[str]) -> bool:
+    def _try_lock(file: IO[bytes]) -> bool:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return False
         return True
 
-    def _unlock(file: IO[str]) -> None:
+    def _unlock(file: IO[bytes]) -> None:
         fcntl.flock(file, fcntl.LOCK_UN)
