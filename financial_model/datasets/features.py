@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.config import DEFAULT_INDEX, INDUSTRIES
+from ..base.errors import CodeNotHeld
 
 if TYPE_CHECKING:
     from ..data.panel import Panel
@@ -524,8 +525,11 @@ def _market(
 
 def _index_returns(panel: "Panel", index: str, market_return: Array) -> Array:
     """Daily log returns of the index on the panel's sessions; the universe's mean where it has no bar."""
-    bars = panel.index_bars(index)
-    if bars is None or len(bars.date) < 2:
+    try:
+        bars = panel.index_bars(index)
+    except CodeNotHeld:  # bars of one's own come without an index
+        return market_return
+    if len(bars.date) < 2:
         return market_return
     change = np.diff(np.log(bars.close))
     place = np.searchsorted(panel.sessions, bars.date[1:])

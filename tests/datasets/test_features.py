@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from financial_model.data.panel import Panel
 from financial_model.datasets.features import CLIP, compute_features
 
 COLUMNS = ("open", "high", "low", "close", "raw_close", "reference_close", "volume", "amount", "float_shares")
@@ -106,6 +107,18 @@ def test_rows_up_to_a_session_are_bit_identical_when_later_bars_are_unknown(cut)
     np.testing.assert_array_equal(full.summary[rows], known.summary)
     np.testing.assert_array_equal(full.volatility[rows], known.volatility)
     np.testing.assert_array_equal(full.market[:cut], known.market)
+
+
+def test_without_an_index_the_mean_of_the_universe_stands_in():
+    days = np.arange("2018-01-01", "2018-03-02", dtype="datetime64[D]")
+    close = 10 * np.exp(np.cumsum(0.02 * np.random.default_rng(0).standard_normal((4, len(days))), axis=1))
+    code = np.repeat([f"SH60000{k}" for k in range(4)], len(days))
+    features = compute_features(Panel.from_columns(code, np.tile(days, 4), {"close": close.ravel()}))
+    names = features.market_names
+    index = [k for k, name in enumerate(names) if name.startswith("index_")]
+    market = [names.index(names[k].replace("index_", "market_")) for k in index]
+    np.testing.assert_array_equal(features.market[:, index], features.market[:, market])
+    assert features.market[:, index].any()
 
 
 def test_features_do_not_depend_on_how_many_stocks_are_computed_at_once(monkeypatch):
