@@ -13,6 +13,7 @@ from financial_model.ui.tabs.training_form import (
     FIELDS,
     PRESETS,
     divisors,
+    presets_of,
     settings_of,
     training_figures,
     values_of,
@@ -47,8 +48,15 @@ def test_the_form_starts_with_the_defaults_of_the_shell():
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_every_preset_can_be_trained(preset):
-    assert settings_of(values(**PRESETS[preset])).epochs == PRESETS[preset]["epochs"]
+@pytest.mark.parametrize("is_conditional", [True, False])
+def test_every_preset_can_be_trained(preset, is_conditional):
+    chosen = presets_of(is_conditional)[preset]
+    assert settings_of(values(**chosen)).epochs == chosen["epochs"]
+
+
+def test_few_stocks_start_with_small_batches_and_many_passes():
+    chosen = presets_of(is_conditional=False)["recommended"]
+    assert (chosen["epochs"], chosen["batch_size"]) == (30, 64)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import gradio as gr
 
-from ...base.config import INDUSTRIES, LossName, ModelSettings, TrainSettings
+from ...base.config import INDUSTRIES, LossName, ModelName, ModelSettings, TrainSettings
 from ...base.errors import DamagedFile, FinancialModelError
 from ...base.workspace import Workspace, check_name, read_json, write_json
 from .. import actions, widgets
@@ -39,14 +39,23 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "large": {
         "max_stocks": "",
-        "context": 120,
-        "hidden": 512,
-        "layers": 6,
+        "context": 60,
+        "hidden": 256,
+        "layers": 4,
         "heads": 8,
-        "epochs": 2 * TrainSettings().epochs,
+        "epochs": TrainSettings().epochs,
         "batch_size": TrainSettings().batch_size,
     },
 }
+# One or a few stocks are few samples: smaller batches and more passes over them, ended early by validation.
+FEW_STOCKS: dict[str, Any] = {"epochs": 30, "batch_size": 64}
+
+
+def presets_of(is_conditional: bool) -> dict[str, dict[str, Any]]:
+    """The presets of a training tab."""
+    return PRESETS if is_conditional else {name: one | FEW_STOCKS for name, one in PRESETS.items()}
+
+
 # The fields of the form in the order in which handlers are handed them.
 FIELDS = (
     *("kind", "mode", "industry", "max_stocks", "codes", "context", "prediction", "train_end", "valid_end"),
@@ -175,9 +184,9 @@ class Form:
 
 def settings_column(page: Page, tab: str, is_conditional: bool) -> Form:
     """Preset, mode, two open groups, closed groups, the button, one line on what it does."""
-    defaults = TrainSettings(
-        name=tab, model=ModelSettings(model="conditional" if is_conditional else "transformer")
-    )
+    few = {} if is_conditional else FEW_STOCKS
+    kind: ModelName = "conditional" if is_conditional else "transformer"
+    defaults = TrainSettings(name=tab, model=ModelSettings(model=kind), **few)
     start_values = values_of(defaults)
     made: dict[str, Any] = {}
 
@@ -311,10 +320,11 @@ def settings_column(page: Page, tab: str, is_conditional: bool) -> Form:
 def _connect(page: Page, form: Form, preset: Any, folds: Sequence[Any], saved: Any, save: Any) -> None:
     made = form.widgets
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    preset_fields = list(PRESETS["quick"])
+    presets = presets_of(form.is_conditional)
+    preset_fields = list(presets["quick"])
 
     def apply_preset(name: str) -> list[Any]:
-        chosen = PRESETS.get(name, PRESETS["recommended"])
+        chosen = presets.get(name, presets["recommended"])
         updates: list[Any] = [chosen[field] for field in preset_fields]
         # Heads after hidden: the choices must fit before the value does.
         updates[preset_fields.index("heads")] = gr.update(
@@ -374,7 +384,7 @@ def _connect(page: Page, form: Form, preset: Any, folds: Sequence[Any], saved: A
     def name_preset(t: Translate, *values: Any) -> list[Any]:
         """The preset that the values are, none once one of them was changed."""
         now = [str(value) for value in values]
-        return [next((n for n, p in PRESETS.items() if [str(p[f]) for f in preset_fields] == now), None)]
+        return [next((n for n, p in presets.items() if [str(p[f]) for f in preset_fields] == now), None)]
 
     page.derive([preset], name_preset, [made[name] for name in preset_fields])
     page.derive(folds, summarise, [made[name] for name in summarised])
