@@ -261,13 +261,13 @@ def hits_chart(result: Json | None, t: Translate) -> Json:
         "yaxis": y_axis(tickformat=".0%", zeroline=True),
     }
     share = sum(inside.values()) / len(known) if known else None
-    told = t("inference.hits.share", share=percent(share), count=len(known))
+    told = t("inference.hits.share", share=percent(share))
     return card(
         title,
         traces,
         layout,
         subtitle=told,
-        note=_seen_note(t, seen),
+        note=t("inference.hits.note", count=len(known)) + " " + _seen_note(t, seen),
         name=f"interval_hits_{result['code']}",
         revision=f"{result['code']}{result['as_of']}",
         table={
@@ -328,7 +328,12 @@ def accuracy_chart(result: Json | None, t: Translate) -> Json:
             "x": [row[1] for row in of],
             "y": [row[2] for row in of],
             "text": [row[0] for row in of],
-            "marker": {"color": token(color, 0.75), "size": 7, "symbol": symbol, "line": {"width": 1.5}},
+            "marker": {
+                "color": token(color, 0.75),
+                "size": 7,
+                "symbol": symbol,
+                "line": {"width": 1.5, "color": token(color)},
+            },
             "hovertemplate": "%{text}<br>" + t("inference.accuracy.hover") + "<extra></extra>",
         }
 

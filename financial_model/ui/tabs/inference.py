@@ -161,7 +161,8 @@ def build(page: Page) -> None:
                 )
             own_told = gr.HTML("", apply_default_css=False)
         command = gr.HTML("", apply_default_css=False)
-    shown = gr.State(None)
+        # Inside the tab: a component between tabs would be counted as one.
+        shown = gr.State(None)
 
     # ------------------------------------------------------------------ acting
 
@@ -393,10 +394,11 @@ def _state_line(view: View, result: Json | None) -> str:
         return ""
     t = view.t
     line = t("inference.loaded", seconds=figure(result.get("took_s"), 2))
-    small = f"{str(result.get('checkpoint', '')).rpartition('/')[2]} · {result['as_of']}"
+    small = f"{str(result.get('checkpoint', '')).rpartition('/')[2]} · {result['as_of']} · "
     text = t("inference.horizon", steps=len(result["quantiles"]))
     return (
-        f'<p class="help">{escape(small)} · {escape(text)}<span class="optional"> · {escape(line)}</span></p>'
+        f'<p class="help"><span class="narrow-only">{escape(small)}</span>{escape(text)}'
+        f'<span class="wide-only"> · {escape(line)}</span></p>'
     )
 
 

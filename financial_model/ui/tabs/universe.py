@@ -108,7 +108,8 @@ def build(page: Page) -> None:
                     "", apply_default_css=False, js_on_load="window.Hermes.rows(element, trigger, 'click')"
                 )
         command = gr.HTML("", apply_default_css=False)
-    sort = gr.State(FIRST_SORT)
+        # Inside the tab: a component between tabs would be counted as one.
+        sort = gr.State(FIRST_SORT)
 
     # ------------------------------------------------------------------ acting
 

@@ -71,10 +71,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "inference.steps.sub": ("相对基准日收盘，%", "against the as-of close, %"),
     "inference.steps.session": ("交易日", "Session"),
     "inference.chart.hits": ("区间命中", "Interval hits"),
-    "inference.hits.share": (
-        "次日 · 近 {count} 日 · 落在 90 % 区间内：{share}",
-        "next session, last {count}: {share} inside 90 %",
-    ),
+    "inference.hits.share": ("90 % 区间内 {share}", "{share} inside 90 %"),
+    "inference.hits.note": ("次日收益，近 {count} 日。", "Next session, last {count}."),
     "inference.hits.empty": (
         "推理后显示过去的预测与实际。",
         "Past forecasts beside what came, after a run.",
@@ -109,13 +107,13 @@ TEXTS: dict[str, tuple[str, str]] = {
     "inference.ranking.running": ("正在给全市场排序…", "Ranking the universe…"),
     "inference.ranking.note": (
         "“涨停”：当日收于涨停价，次日多半买不到。点一行看该股。",
-        "“limit-up”: closed at the limit, most likely cannot be bought. Click a row to see the stock.",
+        "Limit-up: closed at the limit, most likely cannot be bought. Click a row to see the stock.",
     ),
     "inference.ranking.more": (
         "只列出前 {count} 只，导出含全部。",
         "The first {count} are listed; the CSV has all.",
     ),
-    "inference.ranking.rank": ("#", "#"),
+    "inference.ranking.rank": ("名次", "Rank"),
     "inference.ranking.name": ("名称", "Name"),
     "inference.ranking.industry": ("行业", "Industry"),
     "inference.ranking.score": ("得分", "Score"),

@@ -79,7 +79,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "universe.chart.coverage.sub": ("{count} 只中有该项事实的股票", "of {count} stocks, those with the fact"),
     "universe.chart.coverage.note": (
         "缺失的事实记为“未知”，单独成一档，不做填补。浅色条是事件：没有记录即没有发生。",
-        "A missing fact is “unknown”, a bucket of its own. Pale bars are events: no row, no event.",
+        "A missing fact counts as unknown, a bucket of its own. Pale bars are events: no row, no event.",
     ),
     "universe.fact.bars": ("日线", "Daily bars"),
     "universe.fact.stock_list": ("股票清单", "Stock list"),
