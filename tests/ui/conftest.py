@@ -155,3 +155,28 @@ def client(page_url: str):
         made = gradio_client.Client(page_url, verbose=False)
     yield made
     made.close()
+
+
+# ---------------------------------------------------------------------- a workspace with something in it
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A small practice market with its panel and one short training, made once for all tests that look."""
+    from financial_model.base.config import (
+        ModelSettings,
+        PanelSettings,
+        SimulateSettings,
+        TrainSettings,
+    )
+    from financial_model.base.progress import Progress
+    from financial_model.workflows.build_panel import build_panel
+    from financial_model.workflows.simulate import simulate
+    from financial_model.workflows.train_model import train_model
+
+    made = Workspace(tmp_path_factory.mktemp("trained"))
+    simulate(SimulateSettings(stocks=16, sessions=420), made, Progress())
+    build_panel(PanelSettings(), made, Progress())
+    model = ModelSettings(context_length=20, hidden_size=16, layers=1, heads=2)
+    train_model(TrainSettings(name="small", model=model, epochs=1, batch_size=512), made, Progress())
+    return made
