@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from ..base.config import BacktestSettings
 from .backtest import Backtest
+from .headline import SIGNIFICANT_T
 from .information_coefficient import finite_or_none, mean_over_sessions
-from .result import SESSIONS_PER_YEAR, SIGNIFICANT_T
+from .result import SESSIONS_PER_YEAR
 
 if TYPE_CHECKING:
     from ..data.panel import Panel

@@ -45,32 +45,51 @@ class ClusteredMean:
         }
 
 
-def clustered_mean(values: Floats, session: Integers, overlap: int = 1) -> ClusteredMean:
-    """Mean of all values (N,) or (N, H) with an error clustered by session (N,).
+class ClusterSums:
+    """Sums by session of values that come in blocks; the mean of all, with its session-clustered error."""
 
-    The mean is a ratio of sums, so its error comes from the session sums of deviations; `overlap` > 1 adds
-    the Newey-West terms for outcomes that span several sessions. NaN values are left out.
+    def __init__(self) -> None:
+        self.total, self.size = np.zeros(0), np.zeros(0)
+
+    def add(self, values: Floats, session: Integers) -> None:
+        """Add values (N,) or (N, H) of the samples' sessions (N,); NaN is left out."""
+        values = np.asarray(values, float)
+        known = np.isfinite(values)
+        weight, value = known.astype(float), np.where(known, values, 0.0)
+        if values.ndim == 2:
+            weight, value = np.einsum("nh->n", weight), np.einsum("nh->n", value)
+        total = np.bincount(session, value, minlength=len(self.total))
+        size = np.bincount(session, weight, minlength=len(self.total))
+        total[: len(self.total)] += self.total
+        size[: len(self.size)] += self.size
+        self.total, self.size = total, size
+
+    def mean(self, overlap: int = 1) -> ClusteredMean:
+        """The mean is a ratio of sums, so its error comes from the session sums of deviations; `overlap` > 1
+        adds the Newey-West terms for outcomes that span several sessions."""
+        count = int(self.size.sum())
+        if not count:
+            return ClusteredMean(float("nan"), float("nan"), 0, 0)
+        mean = float(self.total.sum()) / count
+        deviation = (self.total - mean * self.size)[self.size > 0]
+        clusters = len(deviation)
+        variance = float(deviation @ deviation)
+        lags = newey_west_lags(clusters, overlap) if overlap > 1 else 0
+        for lag in range(1, lags + 1):
+            variance += 2 * (1 - lag / (lags + 1)) * float(deviation[lag:] @ deviation[:-lag])
+        se = float(np.sqrt(max(variance, 0.0)) / count) if clusters > 1 else float("nan")
+        return ClusteredMean(mean, se, count, clusters)
+
+
+def clustered_mean(values: Floats, session: Integers, overlap: int = 1) -> ClusteredMean:
+    """Mean of all values (N,) or (N, H) with an error clustered by session (N,); NaN is left out.
 
     >>> clustered_mean(np.array([1.0, 1, 0, 0]), np.array([0, 0, 1, 1])).mean
     0.5
     """
-    values = np.asarray(values, float).reshape(len(session), -1)
-    known = np.isfinite(values)
-    per_sample = known.sum(axis=1)
-    count = int(per_sample.sum())
-    if not count:
-        return ClusteredMean(float("nan"), float("nan"), 0, 0)
-    total = np.bincount(session, np.where(known, values, 0.0).sum(axis=1))
-    size = np.bincount(session, per_sample)
-    mean = float(total.sum()) / count
-    sums = (total - mean * size)[size > 0]
-    variance = float(sums @ sums)
-    clusters = len(sums)
-    lags = newey_west_lags(clusters, overlap) if overlap > 1 else 0
-    for lag in range(1, lags + 1):
-        variance += 2 * (1 - lag / (lags + 1)) * float(sums[lag:] @ sums[:-lag])
-    se = float(np.sqrt(max(variance, 0.0)) / count) if clusters > 1 else float("nan")
-    return ClusteredMean(mean, se, count, clusters)
+    sums = ClusterSums()
+    sums.add(values, session)
+    return sums.mean(overlap)
 
 
 def pinball(quantiles: Floats, actual: Floats, levels: Floats) -> Floats:

@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..base.config import QUANTILE_LEVELS
 from ..base.errors import EmptyTestRange
+from .fans import choose_fans
+from .headline import tell_headline
 from .information_coefficient import (
     Mean,
     SessionIC,
@@ -25,16 +26,13 @@ from .information_coefficient import (
 )
 from .metrics import (
     clustered_mean,
-    covered,
     expected_hit_rate,
     group_means,
     hit,
     monotonicity,
-    pinball,
-    pit_bins,
     portfolio_excess,
-    share_below,
 )
+from .reliability import judge_quantiles
 from .samples import Forecasts, Samples, make_samples, read_forecasts
 
 if TYPE_CHECKING:
@@ -44,16 +42,8 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Json = dict[str, Any]
 
-LEVELS = np.array(QUANTILE_LEVELS)
-# The intervals that are reported: nominal coverage -> positions of its ends among the levels.
-INTERVALS = {"90": (0, 4), "50": (1, 3)}
-COVERAGE_TOLERANCE = 0.015
-SIGNIFICANT_T = 1.96
 SESSIONS_PER_YEAR = 242
 PORTFOLIO_GROUPS = 10
-# Fans are chosen by rule: at these places of the test range, these percentiles of the loss in the session.
-FAN_PLACES, FAN_PERCENTILES, FAN_HISTORY = (1 / 3, 2 / 3), (10, 50, 90), 40
-VOLATILITY_SESSIONS = 60
 GROUPINGS = {"industry": "industry", "size": "style_size"}
 
 
@@ -167,10 +157,10 @@ def judge(
             **{key: _by_stock_group(samples, panel, column) for key, column in GROUPINGS.items()},
         },
         "portfolios": _portfolios(samples),
-        "calibration": _calibration(samples, panel),
-        "fans": _fans(samples, panel),
+        "calibration": judge_quantiles(samples, panel),
+        "fans": choose_fans(samples, panel),
     }
-    facts["headline"] = headline(facts)
+    facts["headline"] = tell_headline(facts)
     return EvaluationResult(facts, series)
 
 
@@ -313,236 +303,3 @@ def _annualised(mean: Mean, yearly: float) -> Json:
         "annualised": finite_or_none(mean.mean * yearly),
         "annualised_se": finite_or_none(mean.se * yearly),
     }
-
-
-def _calibration(samples: Samples, panel: "Panel") -> Json | None:
-    """Coverage, PIT and pinball of the quantiles; None where only a score was given."""
-    if samples.quantiles is None or samples.actual is None:
-        return None
-    quantiles, actual = samples.quantiles, samples.actual
-    horizon = actual.shape[1]
-    steps = range(1, horizon + 1)
-    loss = pinball(quantiles, actual, LEVELS)
-    naive = pinball(naive_fan(panel, samples.row, horizon), actual, LEVELS)
-    bins = pit_bins(quantiles, actual)
-    below = share_below(quantiles, actual)
-    inside = {
-        key: covered(quantiles[..., low], quantiles[..., high], actual)
-        for key, (low, high) in INTERVALS.items()
-    }
-    regime = panel.column("regime")[samples.row]
-    regimes = [(name, regime == place) for place, name in enumerate(panel.names("regime"))]
-    widths = np.diff(np.r_[0.0, LEVELS, 1.0])
-    same = np.isfinite(loss) & np.isfinite(naive)
-    return {
-        "horizon": horizon,
-        "tolerance": COVERAGE_TOLERANCE,
-        "coverage": {key: _pooled(values, samples.session, horizon) for key, values in inside.items()},
-        "coverage_by_step": {
-            key: [
-                clustered_mean(values[:, step - 1], samples.session, step).to_json() | {"step": step}
-                for step in steps
-            ]
-            for key, values in inside.items()
-        },
-        "coverage_by_regime": {
-            key: [
-                _pooled(values[mine], samples.session[mine], horizon) | {"name": name}
-                for name, mine in regimes
-                if mine.any()
-            ]
-            for key, values in inside.items()
-        },
-        "pit": [
-            {
-                "expected": float(widths[place]),
-                **_pooled(np.where(np.isfinite(bins), bins == place, np.nan), samples.session, horizon),
-            }
-            for place in range(len(widths))
-        ],
-        "reliability": [
-            {"level": float(level), **_pooled(below[..., place], samples.session, horizon)}
-            for place, level in enumerate(LEVELS)
-        ],
-        "pinball": {
-            "mean": finite_or_none(float(np.mean(loss[same]))) if same.any() else None,
-            "naive": finite_or_none(float(np.mean(naive[same]))) if same.any() else None,
-            "skill": finite_or_none(1 - float(np.mean(loss[same]) / np.mean(naive[same])))
-            if same.any()
-            else None,
-            "gain": _pooled(np.where(same, naive - loss, np.nan), samples.session, horizon),
-            "by_step": [finite_or_none(float(np.nanmean(loss[:, step - 1]))) for step in steps],
-        },
-        "direction": [
-            _direction(quantiles[:, step - 1, 2], actual[:, step - 1], samples.session, step)
-            for step in steps
-        ],
-        "flatness": _flatness(quantiles[:, 0, 2], actual[:, 0]),
-    }
-
-
-def _pooled(values: Floats, session: Integers, horizon: int) -> Json:
-    """Clustered mean over all steps (N, H) at once; outcomes of a sample overlap over `horizon` sessions."""
-    return clustered_mean(values, session, horizon).to_json()
-
-
-def _direction(median: Floats, actual: Floats, session: Integers, step: int) -> Json:
-    """How often the median has the sign of the return, beside how often saying "up" (or "down") had."""
-    known = np.isfinite(actual) & (actual != 0)
-    right = np.where(known, np.sign(median) == np.sign(actual), np.nan)
-    up = float(np.mean(actual[known] > 0)) if known.any() else float("nan")
-    return clustered_mean(right, session, step).to_json() | {
-        "step": step,
-        "share_up": finite_or_none(up),
-        "constant": finite_or_none(max(up, 1 - up)),
-    }
-
-
-def _flatness(median: Floats, actual: Floats) -> Json:
-    """Spread of the medians over that of the outcomes: the best point forecast has ratio = correlation."""
-    known = np.isfinite(actual) & np.isfinite(median)
-    if known.sum() < 3 or actual[known].std() == 0 or median[known].std() == 0:
-        return {"ratio": None, "correlation": None}
-    return {
-        "ratio": finite_or_none(float(median[known].std() / actual[known].std())),
-        "correlation": finite_or_none(float(np.corrcoef(median[known], actual[known])[0, 1])),
-    }
-
-
-def naive_fan(panel: "Panel", row: Integers, horizon: int) -> Floats:
-    """Quantiles (N, H, Q) of a normal walk with no drift: trailing volatility times sqrt(h)."""
-    normal = np.array([-1.6448536269514722, -0.6744897501960817, 0.0, 0.6744897501960817, 1.6448536269514722])
-    scale = trailing_volatility(panel)[row][:, None] * np.sqrt(np.arange(1, horizon + 1))
-    return scale[..., None] * normal
-
-
-def trailing_volatility(panel: "Panel", sessions: int = VOLATILITY_SESSIONS) -> Floats:
-    """Root mean square (N,) of the last `sessions` daily log returns of each row's stock; NaN before a third
-    of them are known."""
-    log_close = np.log(panel.column("close").astype(np.float64))
-    squared = np.r_[0.0, np.diff(log_close)] ** 2
-    starts = panel.offsets[:-1][np.diff(panel.offsets) > 0]
-    squared[starts] = 0.0
-    total = np.r_[0.0, np.cumsum(squared)]
-    place = np.arange(len(log_close)) - panel.offsets[panel.code_index]  # bars of the stock before this one
-    count = np.minimum(place, sessions)
-    end = np.arange(len(log_close)) + 1
-    with np.errstate(invalid="ignore", divide="ignore"):
-        volatility = np.sqrt(np.maximum(total[end] - total[end - count], 0.0) / count)
-    return np.where(count >= sessions // 3, volatility, np.nan)
-
-
-def _fans(samples: Samples, panel: "Panel") -> list[Json]:
-    """Forecasts to look at, chosen by rule and not by beauty: see FAN_PLACES and FAN_PERCENTILES."""
-    if samples.quantiles is None or samples.actual is None:
-        return []
-    whole = np.isfinite(samples.actual).all(axis=1)
-    if not whole.any():
-        return []
-    loss = (
-        pinball(samples.quantiles, samples.actual, LEVELS).mean(axis=1)
-        / trailing_volatility(panel)[samples.row]
-    )
-    usable = whole & np.isfinite(loss)
-    sessions = np.unique(samples.session[usable])
-    if not len(sessions):
-        return []
-    fans = []
-    for place in FAN_PLACES:
-        session = sessions[int(place * (len(sessions) - 1))]
-        mine = np.flatnonzero(usable & (samples.session == session))
-        ordered = mine[np.argsort(loss[mine], kind="stable")]
-        for percentile in FAN_PERCENTILES:
-            chosen = ordered[round(percentile / 100 * (len(ordered) - 1))]
-            fans.append(
-                _fan(int(chosen), samples, panel) | {"place": round(place, 3), "percentile": percentile}
-            )
-    return fans
-
-
-def _fan(sample: int, samples: Samples, panel: "Panel") -> Json:
-    assert samples.quantiles is not None
-    assert samples.actual is not None
-    row = int(samples.row[sample])
-    start = int(panel.offsets[panel.code_index[row]])
-    history = np.arange(max(start, row - FAN_HISTORY + 1), row + 1)
-    # Prices in the money of the as-of session: adjusted closes over the factor of that day.
-    to_price = 1 / float(panel.column("factor")[row])
-    close = panel.column("close").astype(np.float64)
-    session = int(samples.session[sample])
-    horizon = samples.actual.shape[1]
-    return {
-        "code": panel.codes[int(panel.code_index[row])],
-        "as_of": str(panel.sessions[session]),
-        "history_session": [str(day) for day in panel.sessions[panel.session_index[history]]],
-        "history_close": (close[history] * to_price).round(3).tolist(),
-        "session": [str(day) for day in panel.sessions[session + 1 : session + 1 + horizon]],
-        "quantiles": (close[row] * to_price * np.exp(samples.quantiles[sample])).round(3).tolist(),
-        "actual": (close[row] * to_price * np.exp(samples.actual[sample])).round(3).tolist(),
-    }
-
-
-def verdict(mean: Json) -> str:
-    """ "above", "below" or "chance": whether a mean differs from zero by more than its error allows.
-
-    >>> verdict({"mean": 0.06, "t": 12.0}), verdict({"mean": 0.002, "t": 0.6})
-    ('above', 'chance')
-    """
-    t = mean.get("t")
-    if t is None or abs(t) < SIGNIFICANT_T:
-        return "chance"
-    return "above" if t > 0 else "below"
-
-
-def headline(facts: Json) -> Json:
-    """One sentence with its error, in English and Chinese, that says so where the result is chance."""
-    rank_ic = facts["summary"]["rank_ic"]
-    judged = verdict(rank_ic)
-    if rank_ic["mean"] is None:
-        english, chinese = "No session has enough stocks to judge.", "没有一个交易日有足够的股票可供评判。"
-        return {"verdict": judged, "en": english, "zh": chinese, "against": None}
-    value, error = _signed(rank_ic["mean"]), f"{rank_ic['se']:.4f}" if rank_ic["se"] is not None else "?"
-    t = "?" if rank_ic["t"] is None else _signed(rank_ic["t"], 1)
-    english = {
-        "above": f"RankIC {value} ± {error}: better than chance (Newey-West t = {t}).",
-        "below": f"RankIC {value} ± {error}: worse than chance, upside down (Newey-West t = {t}).",
-        "chance": f"RankIC {value} ± {error}: indistinguishable from chance (Newey-West t = {t}).",
-    }[judged]
-    chinese = {
-        "above": f"RankIC {value} ± {error}：明显高于随机（Newey-West t = {t}）。",
-        "below": f"RankIC {value} ± {error}：明显低于随机，排序方向相反（Newey-West t = {t}）。",
-        "chance": f"RankIC {value} ± {error}：与随机无法区分（Newey-West t = {t}）。",
-    }[judged]
-    rival = strongest_baseline(facts["baselines"])
-    if rival:
-        difference = rival["difference"]
-        side = verdict(difference)
-        gap = (
-            f"{_signed(difference['mean'])} ± {difference['se']:.4f}" if difference["se"] is not None else ""
-        )
-        name = rival["name"]
-        english += (
-            " "
-            + {
-                "above": f"Ahead of {name} by {gap} (paired).",
-                "below": f"Behind {name} by {gap} (paired).",
-                "chance": f"The difference from {name}, {gap} (paired), is within its error.",
-            }[side]
-        )
-        chinese += {
-            "above": f"领先 {name}，配对差 {gap}。",
-            "below": f"落后于 {name}，配对差 {gap}。",
-            "chance": f"与 {name} 的配对差 {gap}，在误差之内。",
-        }[side]
-    return {"verdict": judged, "en": english, "zh": chinese, "against": rival["name"] if rival else None}
-
-
-def strongest_baseline(baselines: list[Json]) -> Json | None:
-    """The baseline with the highest RankIC; None where there are none."""
-    ranked = [row for row in baselines if row["rank_ic"]["mean"] is not None]
-    return max(ranked, key=lambda row: row["rank_ic"]["mean"]) if ranked else None
-
-
-def _signed(value: float, digits: int = 4) -> str:
-    # U+2212, as wide as a plus sign, so that figures line up.
-    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}").lstrip("+")

@@ -6,12 +6,11 @@ import pyarrow as pa
 import pytest
 
 from financial_model.base.errors import EmptyTestRange
+from financial_model.evaluation.reliability import naive_fan, trailing_volatility
 from financial_model.evaluation.result import (
     evaluate_forecasts,
     judge,
-    naive_fan,
     samples_of,
-    trailing_volatility,
 )
 from financial_model.evaluation.samples import Forecasts, tradable_return
 
