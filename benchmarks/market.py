@@ -1,14 +1,20 @@
 """A market of random walks in a workspace, as large as a measurement asks for, with dated facts.
 
     python benchmarks/market.py WORKSPACE --stocks 5000 --rows 6000
+    python benchmarks/market.py WORKSPACE --blank-features
 
 Bars lie in the store as an import writes them: raw prices, weekdays, an index beside them. Each stock has a
 cash dividend a year and a bonus issue every fifth, four reports a year, its share capital and its industry,
 so a build has to adjust and to rank as it does on a real market. The walks hold nothing to be learned.
+
+`--blank-features` puts features of the right shape, all alike, beside a panel that is built: what opening a
+large panel costs can then be measured without the minutes that its features take.
 """
 
 import argparse
+import json
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +135,31 @@ def write_facts(rng: np.random.Generator, store: ReferenceStore, codes: list[str
     )
 
 
+def blank_features(workspace: Workspace) -> None:
+    """Features of the right names and shapes in the panel's cache, as holes but for the volatility."""
+    from financial_model.data.panel import Panel
+    from financial_model.datasets import feature_cache
+    from financial_model.datasets.features import compute_features
+
+    panel = Panel.open(workspace)
+    small = compute_features(panel.subset(panel.codes[:2]))
+    folder = workspace.cache_dir / f"features-{feature_cache._key(panel)}"
+    folder.mkdir()
+    names = {}
+    for field in fields(small):
+        values = getattr(small, field.name)
+        if isinstance(values, tuple):
+            names[field.name] = values
+            continue
+        count = len(values) if field.name == "market" else len(panel)
+        shape = (count, *values.shape[1:])
+        made = np.lib.format.open_memmap(folder / f"{field.name}.npy", "w+", values.dtype, shape)
+        if field.name == "volatility":
+            made[:] = 0.02
+        made.flush()
+    (folder / feature_cache.NAMES_FILE).write_text(json.dumps(names), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -136,7 +167,11 @@ def main() -> None:
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--stocks", type=int, default=100)
     parser.add_argument("--rows", type=int, default=6000)
+    parser.add_argument("--blank-features", action="store_true", help="for the panel that lies there")
     options = parser.parse_args()
+    if options.blank_features:
+        blank_features(Workspace(options.workspace))
+        return
     generate(Workspace(options.workspace), options.stocks, options.rows)
 
 
