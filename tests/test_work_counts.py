@@ -1,4 +1,4 @@
-"""Counts of work that hold on any machine, asserted exactly: slow-down shows here before it shows as seconds."""
+"""Counts of work that hold on any machine, asserted exactly: they show a slow-down before seconds do."""
 
 import subprocess
 import sys
