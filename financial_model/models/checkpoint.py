@@ -98,11 +98,11 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint; DamagedCheckpoint when it is torn, ForeignCheckpoint when it is another's."""
     values = _read(path)
-    if not isinstance(values, dict) or values.get("kind") != KIND:
+    if not isinstance(values, dict) or not _is(values.get("kind"), KIND):
         raise ForeignCheckpoint(
             path, "it is no checkpoint of this program", "Choose a .pt file that a training wrote."
         )
-    if values.get("version") != VERSION:
+    if not _is(values.get("version"), VERSION):
         raise ForeignCheckpoint(
             path,
             f"it is of version {values.get('version')}, this program reads version {VERSION}",
@@ -125,6 +125,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not checkpoint.members or len(checkpoint.members) != len(checkpoint.score_scales):
         raise DamagedCheckpoint(path, "it holds no whole network", RETRAIN)
     return checkpoint
+
+
+def _is(value: Any, wanted: int | str) -> bool:
+    """Equal and of the same type: a tensor in its place would answer with a tensor."""
+    return type(value) is type(wanted) and value == wanted
 
 
 def _misshapen(checkpoint: Checkpoint) -> str | None:

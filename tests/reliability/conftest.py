@@ -1,32 +1,14 @@
 """A small whole workspace, made once, that the tests of this folder damage copies of."""
 
-import importlib.util
-import os
 import shutil
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
-from hypothesis import HealthCheck, settings
 
 from financial_model.base.config import ModelSettings, PanelSettings, SimulateSettings, TrainSettings
 from financial_model.base.progress import Progress
 from financial_model.base.workspace import Workspace
 
-# How many cases each door is tried with: 200 in every run, 10,000 at night.
-CASES = int(os.environ.get("HERMES_FUZZ_CASES", "200"))
-settings.register_profile(
-    "doors",
-    max_examples=CASES,
-    deadline=None,
-    database=None,
-    suppress_health_check=[
-        HealthCheck.too_slow,
-        HealthCheck.data_too_large,
-        HealthCheck.function_scoped_fixture,
-    ],
-)
 NETWORK = ModelSettings(
     model="lstm", context_length=10, prediction_length=2, hidden_size=8, layers=1, heads=2
 )
@@ -59,12 +41,3 @@ def copy(whole, tmp_path) -> Workspace:
     """The whole workspace, free to be damaged."""
     shutil.copytree(whole[0].root, tmp_path / "copy")
     return Workspace(tmp_path / "copy")
-
-
-@pytest.fixture(scope="session")
-def damage() -> ModuleType:
-    path = Path(__file__).with_name("damage.py")
-    spec = importlib.util.spec_from_file_location("damage", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
