@@ -248,7 +248,7 @@ def page(workspace: Path, port: int) -> Iterator[tuple[Server, int]]:
             yield server, process.pid
         finally:
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=300)
 
 
 class Worker:
