@@ -19,10 +19,12 @@ def lay_out_evaluation(page: Page, result: Json) -> None:
     if model["calibration"]:
         _coverage(page, model["calibration"])
         _pit(page, model["calibration"])
-    if model["fans"]:
-        _fans(page, model["fans"])
     if model["leakage"]:
         _leakage(page, model["leakage"])
+    if model["fans"]:
+        _fans(page, model["fans"])
+    if result.get("folds"):
+        _folds(page, result["folds"])
     if len(result["models"]) > 1:
         _comparison(page, result)
     if model["baselines"]:
@@ -374,8 +376,22 @@ def _leakage(page: Page, checks: list[Json]) -> None:
     page.section(
         "leakage",
         page.table([page.text("check"), page.text("found"), page.text("expected"), ""], rows),
-        wide=True,
     )
+
+
+def _folds(page: Page, folds: list[Json]) -> None:
+    """The retrainings of a walk forward: what each learned from and what it was judged on."""
+    rows = [
+        [
+            str(fold["fold"]),
+            *(" – ".join(fold["split"][name]) for name in ("train", "valid")),
+            f"{fold['first']} – {fold['last']}",
+            number(fold["rank_ic"]),
+        ]
+        for fold in folds
+    ]
+    head = [page.text(key) for key in ("fold", "fold.train", "fold.valid", "fold.test")]
+    page.section("folds", page.table([*head, "RankIC"], rows), wide=True)
 
 
 def _comparison(page: Page, result: Json) -> None:

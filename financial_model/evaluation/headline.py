@@ -24,8 +24,7 @@ def tell_headline(facts: Json) -> Json:
     rank_ic = facts["summary"]["rank_ic"]
     judged = verdict(rank_ic)
     if rank_ic["mean"] is None:
-        english, chinese = "No session has enough stocks to judge.", "没有一个交易日有足够的股票可供评判。"
-        return {"verdict": judged, "en": english, "zh": chinese, "against": None}
+        return _headline_of_few(facts["calibration"])
     value, error = _signed(rank_ic["mean"]), f"{rank_ic['se']:.4f}" if rank_ic["se"] is not None else "?"
     t = "?" if rank_ic["t"] is None else _signed(rank_ic["t"], 1)
     english = {
@@ -60,6 +59,30 @@ def tell_headline(facts: Json) -> Json:
             "chance": f"与 {name} 的配对差 {gap}，在误差之内。",
         }[side]
     return {"verdict": judged, "en": english, "zh": chinese, "against": rival["name"] if rival else None}
+
+
+def _headline_of_few(calibration: Json | None) -> Json:
+    """For one or a few stocks, which cannot be ranked: the median's direction at the first step."""
+    english, chinese = "Too few stocks a session to rank.", "每日股票太少，无法排序评判。"
+    verdict_of = "chance"
+    first = calibration["direction"][0] if calibration else None
+    if first and first["mean"] is not None and first["se"] is not None:
+        right, error, constant = (100 * first[key] for key in ("mean", "se", "constant"))
+        # Better than the best constant answer, which is chosen in hindsight; worse than a coin.
+        if right - constant > SIGNIFICANT_T * error:
+            verdict_of = "above"
+        elif 50 - right > SIGNIFICANT_T * error:
+            verdict_of = "below"
+        english += (
+            f" The next session's direction is right in {right:.1f} % ± {error:.1f}, "
+            f"against {constant:.1f} % for always naming the same side: "
+            + {"above": "better.", "below": "worse.", "chance": "indistinguishable from chance."}[verdict_of]
+        )
+        chinese += (
+            f"次日方向正确 {right:.1f} % ± {error:.1f}，总说同一方向为 {constant:.1f} %："
+            + {"above": "更好。", "below": "更差。", "chance": "与随机无法区分。"}[verdict_of]
+        )
+    return {"verdict": verdict_of, "en": english, "zh": chinese, "against": None}
 
 
 def strongest_baseline(baselines: list[Json]) -> Json | None:

@@ -167,12 +167,13 @@ def judge(
 def _summary(samples: Samples, series: SessionIC) -> Json:
     ic = mean_over_sessions(series.ic, samples.holding)
     hits = hit(samples.score, samples.label, samples.session)
+    ranked = series.rank_ic[np.isfinite(series.rank_ic)]
     return {
         "ic": ic.to_json(),
         "rank_ic": mean_over_sessions(series.rank_ic, samples.holding).to_json(),
         "hit_rate": clustered_mean(hits, samples.session, samples.holding).to_json()
         | {"expected": finite_or_none(expected_hit_rate(ic.mean))},
-        "positive_sessions": finite_or_none(float(np.mean(series.rank_ic[np.isfinite(series.rank_ic)] > 0))),
+        "positive_sessions": float(np.mean(ranked > 0)) if len(ranked) else None,
     }
 
 

@@ -79,6 +79,18 @@ def test_a_report_is_written_whole(result, tmp_path):
     assert text.endswith("</html>\n")
 
 
+def test_a_few_stocks_and_folds_have_a_page_too(makers):
+    panel = makers.make_walk(2, 200)
+    row = np.flatnonzero(panel.session_index >= 100)
+    fan = np.broadcast_to(0.02 * np.array([-1.64, -0.67, 0.01, 0.67, 1.64]), (len(row), 1, 5))
+    model = judge(samples_of(Forecasts(row, np.zeros(len(row)), fan), panel), panel).to_json()
+    split = {"train": ["2017-01-02", "2017-06-30"], "valid": ["2017-09-01", "2017-12-01"]}
+    folds = [{"fold": 1, "first": "2018-01-02", "last": "2018-06-29", "rank_ic": None, "split": split}]
+    text = render({"kind": "walk_forward", "models": [model], "comparison": [], "folds": folds}, lang="en")
+    assert "Too few stocks" in text
+    assert "2017-09-01 – 2017-12-01" in text
+
+
 CHROMIUM = Path("/usr/bin/chromium")
 
 

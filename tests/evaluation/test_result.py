@@ -160,3 +160,27 @@ def test_trailing_volatility_never_reads_another_stock_or_a_later_bar(makers):
         assert got[start + place] == pytest.approx(np.sqrt(np.mean(used**2)))
     assert np.isnan(got[start : start + 6]).all()
     assert naive_fan(panel, np.array([start + 50]), 4)[0, 3, 2] == 0.0
+
+
+def test_a_few_stocks_are_judged_by_direction_and_not_ranked(makers):
+    panel = makers.make_walk(2, 300, seed=2)
+    row = np.flatnonzero(panel.session_index >= 100)
+    fan = 0.02 * np.array([-1.64, -0.67, 0.01, 0.67, 1.64])
+    forecasts = Forecasts(row, np.zeros(len(row)), np.broadcast_to(fan, (len(row), 1, 5)))
+    facts = evaluate_forecasts(forecasts, panel).facts
+    assert facts["summary"]["rank_ic"]["mean"] is None
+    assert facts["headline"]["verdict"] == "chance"
+    assert "Too few stocks a session to rank" in facts["headline"]["en"]
+    assert "for always naming the same side" in facts["headline"]["en"]
+    json.dumps(facts, allow_nan=False)
+
+
+def test_a_few_stocks_whose_direction_is_known_are_called_better(makers):
+    panel = makers.make_walk(2, 300)
+    row = np.flatnonzero((panel.session_index >= 100) & (panel.session_index < 298))
+    close = panel.column("close")
+    fan = np.sign(close[row + 1] - close[row])[:, None, None] * 0.001 + 0.02 * np.array(
+        [-1.64, -0.67, 0, 0.67, 1.64]
+    )
+    facts = evaluate_forecasts(Forecasts(row, np.zeros(len(row)), fan), panel).facts
+    assert facts["headline"]["verdict"] == "above"
