@@ -58,8 +58,8 @@ class ClusterSums:
         weight, value = known.astype(float), np.where(known, values, 0.0)
         if values.ndim == 2:
             weight, value = np.einsum("nh->n", weight), np.einsum("nh->n", value)
-        total = np.bincount(session, value, minlength=len(self.total))
-        size = np.bincount(session, weight, minlength=len(self.total))
+        total: Floats = np.bincount(session, value, minlength=len(self.total)).astype(np.float64)
+        size: Floats = np.bincount(session, weight, minlength=len(self.total)).astype(np.float64)
         total[: len(self.total)] += self.total
         size[: len(self.size)] += self.size
         self.total, self.size = total, size
