@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ..datasets.features import FACTORS, LEADERS, STATES
 from .interface import InputSizes
@@ -17,8 +16,6 @@ from .interface import InputSizes
 if TYPE_CHECKING:
     from ..datasets.loaders import Batch
 
-# Dropping products at random is a ridge penalty on their weights, whatever their scale and the optimizer.
-DROPOUT = 0.3
 # The weights live at 1 / PACE of their effect, so that they move this much faster than a deep network's.
 PACE = 3.0
 
@@ -31,8 +28,10 @@ class FactorPath(nn.Module):
     stocks can show.
     """
 
-    def __init__(self, sizes: InputSizes) -> None:
+    def __init__(self, sizes: InputSizes, dropout: float) -> None:
         super().__init__()
+        # Dropping products at random is a ridge penalty on their weights, whatever their scale.
+        self.dropout = nn.Dropout(dropout)
         self.factors = min(len(FACTORS), sizes.summary)
         self.states = min(len(STATES), sizes.market)
         self.leaders = min(len(LEADERS), sizes.market - self.states)
@@ -65,4 +64,4 @@ class FactorPath(nn.Module):
         if self.leading is not None:
             led = batch.market[:, self.states : self.states + self.leaders]
             products.append(self.leading(batch.conditions[:, self.industry]) * led)
-        return PACE * functional.dropout(torch.cat(products, dim=1), DROPOUT, self.training).sum(dim=1)
+        return PACE * self.dropout(torch.cat(products, dim=1)).sum(dim=1)

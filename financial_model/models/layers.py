@@ -185,7 +185,7 @@ class ForecastHead(nn.Module):
         self.quantiles = QuantileHead(settings.hidden_size, settings.prediction_length, levels)
         self.score = nn.Linear(settings.hidden_size, 1)
         nn.init.normal_(self.score.weight, std=0.02 / settings.hidden_size**0.5)
-        self.factor_path = FactorPath(sizes) if sizes.summary else None
+        self.factor_path = FactorPath(sizes, settings.dropout) if sizes.summary else None
 
     def forward(self, features: Tensor, batch: "Batch") -> Output:
         context = self.dropout(self.context(batch))

@@ -21,7 +21,7 @@ SIZES = InputSizes(
 
 
 def test_the_path_is_the_sum_of_its_products(makers):
-    path, batch = FactorPath(SIZES).eval(), makers.make_batch(SIZES, size=3)
+    path, batch = FactorPath(SIZES, dropout=0.3).eval(), makers.make_batch(SIZES, size=3)
     industry, regime = batch.conditions[1, 0], batch.conditions[1, 2]
     factors = batch.summary[1, : len(FACTORS)]
     state, leaders = batch.market[1, : len(STATES)], batch.market[1, len(STATES) : len(STATES) + len(LEADERS)]
@@ -34,7 +34,7 @@ def test_the_path_is_the_sum_of_its_products(makers):
 
 def test_the_path_learns_a_factor_that_reverses_between_industries(makers):
     torch.manual_seed(0)
-    path, batch = FactorPath(SIZES), makers.make_batch(SIZES, size=2000)
+    path, batch = FactorPath(SIZES, dropout=0.3), makers.make_batch(SIZES, size=2000)
     sign = torch.where(batch.conditions[:, 0] < 6, 1.0, -1.0)
     label = sign * batch.summary[:, 2] + torch.randn(2000)
     optimizer = torch.optim.AdamW(path.parameters(), lr=0.01)

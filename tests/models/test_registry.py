@@ -103,12 +103,12 @@ def test_a_few_steps_learn_a_planted_rule(name, makers):
     assert torch.corrcoef(torch.stack([score, wanted]))[0, 1] > 0.5
 
 
-def test_the_default_network_has_about_two_and_a_half_million_parameters():
+def test_the_network_of_the_large_preset_has_about_two_and_a_half_million_parameters():
     from financial_model.models.interface import InputSizes
 
     styles = {f"style_{name}": 6 for name in ("size", "value", "volatility", "momentum", "liquidity")}
     sizes = InputSizes(8, 60, summary=40, market=24, conditions={"industry": 12, **styles, "regime": 5})
-    model = build_model(sizes, ModelSettings(), QUANTILE_LEVELS)
+    model = build_model(sizes, ModelSettings(hidden_size=256, layers=4), QUANTILE_LEVELS)
     assert 1.8e6 < sum(parameter.numel() for parameter in model.parameters()) < 3.2e6
 
 

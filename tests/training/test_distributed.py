@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from financial_model.base.config import TrainSettings
 from financial_model.base.progress import Progress
 from financial_model.datasets.multi_dim_dataset import open_dataset
 from financial_model.forecasting.calibration import fit_calibration
@@ -121,4 +122,5 @@ def test_two_processes_keep_the_same_weights_and_one_of_them_writes(walk, market
     trainer.run()
     alone = trainer.finished[0].last.weights
     for name in first:
-        torch.testing.assert_close(first[name], alone[name], rtol=1e-3, atol=1e-4)
+        # Adam makes of the rounding of a gradient that is almost nothing a step of up to a learning rate.
+        torch.testing.assert_close(first[name], alone[name], rtol=1e-3, atol=TrainSettings().learning_rate)
