@@ -48,6 +48,8 @@ def write_forecast(path: Path, table: pa.Table) -> None:
     elif path.suffix == ".csv":
         with write_atomically(path) as file:
             file.write(BOM)
-            pa.csv.write_csv(table, file, pa.csv.WriteOptions(quoting_style="needed", quoting_header="needed"))
+            pa.csv.write_csv(
+                table, file, pa.csv.WriteOptions(quoting_style="needed", quoting_header="needed")
+            )
     else:
         raise BadSetting("out", str(path), "a name that ends in .csv or .parquet")
