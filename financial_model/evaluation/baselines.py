@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,12 +100,16 @@ def baseline_scores(
 ) -> dict[str, Floats]:
     """Scores (len(rows),) of each baseline on the given panel rows, which must rise; NaN where it has none.
 
-    Without a span to learn from, only those that need no fit are made. `cache_dir` keeps fits between calls.
+    Without a span to learn from, only those that need no fit are made; without LightGBM those that need it
+    are left out with a warning. `cache_dir` keeps fits between calls.
     """
     task = Task(panel, rows, span, holding, cache_dir, progress or Progress())
     scores = {}
     for name in names or tuple(BASELINES):
         if name in FITTED and span is None:
+            continue
+        if name.startswith("lightgbm") and find_spec("lightgbm") is None:
+            task.progress.warn("LightGBM is not installed: this baseline is left out", key="no_lightgbm")
             continue
         task.progress.check_stop("The baselines fitted so far are kept.")
         task.progress.stage("baseline", f"baseline {name}", baseline=name)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from financial_model.base.progress import Progress
 from financial_model.evaluation import baselines
 from financial_model.evaluation.baselines import (
     BASELINES,
@@ -16,7 +17,7 @@ from financial_model.evaluation.samples import tradable_return
 SPAN = LearningSpan(train=(65, 260), valid=(270, 330))
 
 
-def make_reverting(makers, seed=0, stocks=60, sessions=420):
+def make_reverting(makers, seed=0, stocks=40, sessions=420):
     """A market whose return of the session after next leans against today's."""
     rng = np.random.default_rng(seed)
     returns = rng.normal(0, 0.02, (stocks, sessions))
@@ -48,7 +49,7 @@ def small_trees(monkeypatch):
     monkeypatch.setitem(baselines.LIGHTGBM, "min_data_in_leaf", 50)
     # One thread: two that share a busy core wait for each other at every split.
     monkeypatch.setitem(baselines.LIGHTGBM, "num_threads", 1)
-    monkeypatch.setattr(baselines, "LIGHTGBM_ROUNDS", 25)
+    monkeypatch.setattr(baselines, "LIGHTGBM_ROUNDS", 12)
 
 
 def rank_ic(market, rows, score):
@@ -81,8 +82,8 @@ def test_fits_are_the_same_each_time_and_kept_in_the_cache(market, test_rows, tm
 
 def test_baselines_do_not_see_the_future(market, makers, test_rows):
     cut = 380
-    close = market.column("close").reshape(60, -1).copy()
-    columns = {name: market.column(name).reshape(60, -1).copy() for name in ("open", "high", "low", "volume")}
+    close = market.column("close").reshape(40, -1).copy()
+    columns = {name: market.column(name).reshape(40, -1).copy() for name in ("open", "high", "low", "volume")}
     close[:, cut:] *= 2.0
     for values in columns.values():
         values[:, cut:] *= 0.5
@@ -122,3 +123,11 @@ def test_index_state_is_the_market_up_to_its_session(makers):
     assert state[1, 0] == pytest.approx(np.log(1.1))
     assert state[2, 0] == pytest.approx(np.log(1.1) / 2)
     assert np.isnan(state[3, 1])
+
+
+def test_without_lightgbm_its_baselines_are_left_out_with_a_warning(market, test_rows, monkeypatch):
+    monkeypatch.setattr(baselines, "find_spec", lambda name: None)
+    events = []
+    made = baseline_scores(market, test_rows, span=SPAN, progress=Progress(events.append))
+    assert set(made) == {"zero", "momentum", "reversal", "ridge"}
+    assert [event["key"] for event in events if event["kind"] == "warning"] == ["no_lightgbm", "no_lightgbm"]
