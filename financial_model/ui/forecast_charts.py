@@ -17,7 +17,7 @@ FAN_HEIGHT = 380
 PRICE_FROM = 0.24
 LABEL_PX = 15
 # Room at the right for the labels of the fan's ends, as a share of the sessions drawn.
-LABEL_ROOM = 0.13
+LABEL_ROOM = 0.16
 
 
 def simple(log_return: float) -> float:

@@ -195,7 +195,8 @@ def build(page: Page) -> None:
             zip(("baselines", "folds", "workers", "top", "drop", "holding", "cash"), values[3:], strict=True)
         )
         state = t("word.on" if v["baselines"] else "word.off")
-        summary = t(f"evaluation.options.{mode}", **{**v, "baselines": state})
+        cash = t.count(v["cash"]) if isinstance(v["cash"], (int, float)) else "—"
+        summary = t(f"evaluation.options.{mode}", **{**v, "baselines": state, "cash": cash})
         try:
             line = command_line(MODES[mode], settings_of(mode, runs.all(page.jobs.all()), values))
             box = f'<section class="card">{widgets.command_box(t, line)}</section>'
@@ -590,9 +591,7 @@ def trading_tables_card(t: Translate, result: Json | None) -> str:
         t("evaluation.equity.index"),
         t("evaluation.drawdown"),
     ]
-    by_year = widgets.card(
-        t("evaluation.by", what=t("evaluation.by.year")), widgets.table(heads, years, numbers=(1, 2, 3))
-    )
+    by_year = widgets.card(t("evaluation.yearly"), widgets.table(heads, years, numbers=(1, 2, 3)))
     orders = [(t(f"evaluation.orders.{name}"), f"{count:,}") for name, count in result["orders"].items()]
     orders += [
         ("· " + t.choice("evaluation.blocked", name), f"{count:,}")

@@ -169,6 +169,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "baseline.lightgbm": ("LightGBM", "LightGBM"),
     "baseline.lightgbm_conditions": ("LightGBM + 条件", "LightGBM + conditions"),
     "baseline.network_without_conditions": ("同网络 无条件", "network, no conditions"),
+    "evaluation.yearly": ("分年收益", "Returns by year"),
     "evaluation.annualised": ("年化收益", "A year"),
     "evaluation.index_had": ("指数 {value}", "index {value}"),
     "evaluation.excess": ("年化超额", "Excess a year"),
