@@ -317,4 +317,6 @@ class NoSuchRun(FinancialModelError):
     """A training that no file of the workspace tells of."""
 
     def __init__(self, run: str) -> None:
-        super().__init__(f"There is no run {run[:80]!r} in this workspace. Choose one of the list.", run=run[:80])
+        super().__init__(
+            f"There is no run {run[:80]!r} in this workspace. Choose one of the list.", run=run[:80]
+        )
