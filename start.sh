@@ -78,7 +78,9 @@ source .venv/bin/activate
 if [ "${1:-}" = test ]; then
   shift
   install_once tests requirements.txt requirements-test.txt
-  exec python -m pytest "$@"
+  # A process a core, one thread each: threads of several processes on the same cores wait for each other.
+  export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+  exec python -m pytest -n auto --dist loadfile "$@"
 fi
 install_once panel requirements.txt
 exec python gradio_app.py "$@"
