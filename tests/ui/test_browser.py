@@ -8,7 +8,7 @@ import pytest
 
 from .conftest import running_page
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = [
@@ -124,7 +124,6 @@ def test_2_the_practice_market_is_loaded_and_every_tab_learns_of_it(visit):
     window.see("已就绪", "#download-headline", LONG_MS)
 
 
-@pytest.mark.slow
 def test_3_a_training_is_started_found_again_after_a_reload_and_stopped(visit, walked):
     window = visit()
     window.tab("multi")
@@ -177,7 +176,6 @@ def test_3_a_training_is_started_found_again_after_a_reload_and_stopped(visit, w
     assert list((walked[1] / "output").glob("multi_*.pt"))
 
 
-@pytest.mark.slow
 def test_4_a_run_is_listed_renamed_and_deleted_after_a_question(visit, walked):
     window = visit(language="en")
     window.tab("runs")
@@ -200,7 +198,6 @@ def test_4_a_run_is_listed_renamed_and_deleted_after_a_question(visit, walked):
     assert not list((walked[1] / "output").glob("multi_*"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_5_every_tab_opens_in_both_languages_without_foreign_text(visit, language):
     window = visit(language=language)
@@ -214,7 +211,6 @@ def test_5_every_tab_opens_in_both_languages_without_foreign_text(visit, languag
             assert found, f"{tab}: nothing is Chinese"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 390])
 def test_6_no_tab_makes_the_page_scroll_sideways(visit, width):
     window = visit(width=width)
@@ -223,7 +219,6 @@ def test_6_no_tab_makes_the_page_scroll_sideways(visit, width):
         assert window.page.evaluate("document.documentElement.scrollWidth") <= width, tab
 
 
-@pytest.mark.slow
 def test_7_theme_and_colours_are_remembered(visit):
     window = visit()
     page = window.page
@@ -239,7 +234,6 @@ def test_7_theme_and_colours_are_remembered(visit):
     assert up == "#36BE86"
 
 
-@pytest.mark.slow
 def test_8_a_hostile_page_of_another_origin_starts_nothing(chromium, walked, tmp_path):
     url, folder = walked
     before = sorted(path.name for path in (folder / "jobs").iterdir())
