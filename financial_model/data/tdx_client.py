@@ -186,6 +186,9 @@ class QuoteClient:
         deadline = time.monotonic() + self._patience.call_s
         try:
             if select.select([self._socket], [], [], 0)[0]:
+                # Readable with nothing to read is how a connection tells that it was closed.
+                if not self._socket.recv(1, socket.MSG_PEEK):
+                    self._fail("closed", "the server closed the connection")
                 self._fail("mixed_up", "it spoke without being asked")
             self._socket.settimeout(self._patience.call_s)
             self._socket.sendall(request)
