@@ -27,10 +27,9 @@ class StockSearch:
         if stamp != self._stamp:
             listed = ReferenceStore(self.workspace).read("stock_list")
             known = dict(zip(listed["code"].tolist(), listed["name"].tolist(), strict=True))
-            codes = (market.metadata or {}).get("codes")
-            self._names = {
-                code: str(known.get(code, "")) for code in sorted(codes if isinstance(codes, dict) else known)
-            }
+            # The metadata tell of indices too; a stock has its file of bars.
+            held = {file.stem for file in self.workspace.bars_dir.glob("*.csv")}
+            self._names = {code: str(known.get(code, "")) for code in sorted(held or known)}
             self._stamp = stamp
         return self._names
 

@@ -200,14 +200,14 @@ def test_the_tab_evaluates_and_shows_the_verdict_in_both_languages(chromium, tra
     with running_page(trained.root, port=18974) as url:
         window = Visit(chromium, url)
         window.tab("evaluation")
-        window.fill("evaluation", "测试区间 自", "昨天")
+        window.page.fill("#evaluation-first :is(input, textarea)", "昨天")
         window.page.click("#evaluation-go")
         window.see("形如", ".message.failed")
-        window.fill("evaluation", "测试区间 自", "")
+        window.page.fill("#evaluation-first :is(input, textarea)", "")
         window.page.click("#evaluation-go")
         window.page.wait_for_selector("#evaluation-headline .big", timeout=300_000)
         assert window.page.locator("#evaluation-leaks tbody tr").count() == 3
-        window.page.get_by_text("EN", exact=True).click()
+        window.page.locator("#language label").nth(1).click()
         window.see("Leak checks")
         assert window.page.evaluate("document.documentElement.scrollWidth") <= 1280
         window.leave()

@@ -182,6 +182,7 @@ def test_names_of_stocks_cannot_write_html(ranking):
 
 def test_a_stock_is_found_by_code_number_or_name(trained, code):
     search, market = StockSearch(trained), read_market(trained)
+    assert list(search.names(market)) == Panel.open(trained).codes
     name = search.names(market)[code]
     assert search.resolve(market, code[2:]) == code
     assert search.resolve(market, name) == code
@@ -220,10 +221,10 @@ def test_the_tab_forecasts_ranks_and_follows_a_click(chromium, trained):  # noqa
     with running_page(trained.root, port=18972) as url:
         window = Visit(chromium, url)
         window.tab("inference")
-        window.fill("inference", "基准日", "昨天")
+        window.page.fill("#inference-as-of :is(input, textarea)", "昨天")
         window.page.click("#inference-go")
         window.see("形如", ".message.failed")
-        window.fill("inference", "基准日", "")
+        window.page.fill("#inference-as-of :is(input, textarea)", "")
         window.page.click("#inference-go")
         window.page.wait_for_selector("#inference-ranking tr[data-code]", timeout=180_000)
         window.page.wait_for_selector("#inference-headline .figures", timeout=180_000)
@@ -232,7 +233,7 @@ def test_the_tab_forecasts_ranks_and_follows_a_click(chromium, trained):  # noqa
         row.click()
         window.see(chosen, "#inference-headline")
         window.page.wait_for_selector(f"#inference-ranking tr.chosen[data-code='{chosen}']")
-        window.page.get_by_text("EN", exact=True).click()
+        window.page.locator("#language label").nth(1).click()
         window.see("Quantiles by step")
         window.open()
         window.tab("inference")

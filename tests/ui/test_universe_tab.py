@@ -205,17 +205,17 @@ def test_the_tab_analyzes_lists_an_industry_and_speaks_both_languages(chromium, 
     with running_page(trained.root, port=18971) as url:
         window = Visit(chromium, url)
         window.tab("universe")
-        window.fill("universe", "截至日期", "昨天")
+        window.page.fill("#universe-as-of :is(input, textarea)", "昨天")
         window.page.click("#universe-go")
         window.see("形如", ".message.failed")
-        window.fill("universe", "截至日期", "")
+        window.page.fill("#universe-as-of :is(input, textarea)", "")
         window.page.click("#universe-go")
         window.page.wait_for_selector("#universe-stocks tbody tr", timeout=120_000)
         count = window.page.locator("#universe-stocks tbody tr").count()
         assert count >= 10
         window.page.locator("#universe-stocks th", has_text="收盘").click()
         window.page.wait_for_selector("#universe-stocks th:has-text('收盘') i:has-text('▾')")
-        window.page.get_by_text("EN", exact=True).click()
+        window.page.locator("#language label").nth(1).click()
         window.see("Index and regime")
         assert window.page.evaluate("document.documentElement.scrollWidth") <= 1280
         window.leave()

@@ -84,6 +84,7 @@ def build(page: Page) -> None:
             first = page.make(
                 gr.Textbox,
                 "evaluation.first",
+                elem_id="evaluation-first",
                 max_lines=1,
                 scale=0,
                 min_width=130,

@@ -72,6 +72,7 @@ def build(page: Page) -> None:
             as_of = page.make(
                 gr.Textbox,
                 "inference.as_of",
+                elem_id="inference-as-of",
                 max_lines=1,
                 min_width=130,
                 scale=0,
@@ -209,10 +210,18 @@ def build(page: Page) -> None:
             yield problem, gr.skip(), gr.skip()
             return
         chosen = (code or "").strip()
-        if not chosen:
-            names = search.names(view.market)
-            chosen = next(iter(names), "")
-        yield from look_at(language, checkpoint, chosen, as_of, samples)
+        yield from look_at(language, checkpoint, chosen or _any_stock(view), as_of, samples)
+
+    def _any_stock(view: View) -> str:
+        """Without a choice: the best of the newest ranking, else the first stock that still trades."""
+        _, scan = reader.newest(view, "scan")
+        if scan and scan.get("ranking"):
+            return str(scan["ranking"][0]["code"])
+        told = (view.market.metadata or {}).get("codes")
+        names, newest = search.names(view.market), view.market.last_session
+        held = told if isinstance(told, dict) else {}
+        trading = (one for one in names if (held.get(one) or {}).get("last") == newest)
+        return next(trading, next(iter(names), ""))
 
     def choose(
         language: str, checkpoint: str | None, as_of: str | None, samples: Any, event: gr.EventData

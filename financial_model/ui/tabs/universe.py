@@ -35,7 +35,13 @@ def build(page: Page) -> None:
                 gr.Textbox, "universe.max_stocks", max_lines=1, min_width=140, scale=0, elem_classes="w140"
             )
             as_of = page.make(
-                gr.Textbox, "universe.as_of", max_lines=1, min_width=150, scale=0, elem_classes="w140"
+                gr.Textbox,
+                "universe.as_of",
+                elem_id="universe-as-of",
+                max_lines=1,
+                min_width=150,
+                scale=0,
+                elem_classes="w140",
             )
             go = page.make(
                 gr.Button, "universe.go", variant="primary", scale=0, min_width=120, elem_id="universe-go"

@@ -7,8 +7,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "inference.checkpoint": ("检查点", "Checkpoint"),
     "inference.stock": ("股票", "Stock"),
     "inference.stock.help": (
-        "代码或名称；留空取第一只",
-        "a code or a name; the first stock when empty",
+        "代码或名称；留空取排名最前的一只",
+        "a code or a name; the best of the ranking when empty",
     ),
     "inference.as_of": ("基准日", "As of"),
     "inference.as_of.placeholder": ("最后交易日", "last session"),
