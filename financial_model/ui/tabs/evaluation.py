@@ -74,9 +74,10 @@ def build(page: Page) -> None:
             checkpoints = page.make(
                 gr.Dropdown,
                 "evaluation.checkpoints",
-                values=(),
                 value=[],
                 multiselect=True,
+                # The page's own check of choices would stop the whole timer while the list is renewed.
+                allow_custom_value=True,
                 scale=0,
                 min_width=260,
                 elem_classes=["folded", "w360"],

@@ -52,8 +52,9 @@ def build(page: Page) -> None:
             checkpoint = page.make(
                 gr.Dropdown,
                 "inference.checkpoint",
-                values=(),
                 value=None,
+                # The page's own check of choices would stop the whole timer while the list is renewed.
+                allow_custom_value=True,
                 min_width=260,
                 scale=0,
                 elem_classes=["folded", "w300"],
@@ -61,7 +62,6 @@ def build(page: Page) -> None:
             stock = page.make(
                 gr.Dropdown,
                 "inference.stock",
-                values=(),
                 value=None,
                 allow_custom_value=True,
                 min_width=200,
