@@ -80,7 +80,9 @@ if [ "${1:-}" = test ]; then
   install_once tests requirements.txt requirements-test.txt
   # A process a core, one thread each: threads of several processes on the same cores wait for each other.
   export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-  exec python -m pytest -n auto --dist loadfile "$@"
+  if [ $# -gt 0 ]; then exec python -m pytest "$@"; fi
+  python -m pytest -n auto --dist loadfile -m "not browser"
+  exec python -m pytest -m browser  # a walk through the page waits for what it sees: it has the machine to itself
 fi
 install_once panel requirements.txt
 exec python gradio_app.py "$@"

@@ -194,7 +194,6 @@ def test_a_link_leads_to_what_was_offered_and_to_nothing_else(tmp_path):
             assert client.get(f"/{wrong}").status_code == 404
 
 
-@pytest.mark.slow
 @pytest.mark.browser
 def test_the_tab_evaluates_and_shows_the_verdict_in_both_languages(chromium, trained):  # noqa: F811
     with running_page(trained.root, port=18974) as url:

@@ -215,7 +215,6 @@ def test_the_toolbar_s_values_become_settings_or_an_error_in_place():
             act()
 
 
-@pytest.mark.slow
 @pytest.mark.browser
 def test_the_tab_forecasts_ranks_and_follows_a_click(chromium, trained):  # noqa: F811
     with running_page(trained.root, port=18972) as url:
@@ -243,7 +242,6 @@ def test_the_tab_forecasts_ranks_and_follows_a_click(chromium, trained):  # noqa
         window.leave()
 
 
-@pytest.mark.slow
 @pytest.mark.browser
 def test_at_390_the_toolbar_is_one_field_and_a_button(chromium, trained):  # noqa: F811
     with running_page(trained.root, port=18973) as url:

@@ -88,7 +88,6 @@ def test_a_waiting_job_that_is_stopped_never_starts(make_jobs, wait):
     assert jobs.stop(waiting.id).state == "stopped"
 
 
-@pytest.mark.slow
 def test_a_job_that_does_not_hear_can_be_ended_at_once(make_jobs, wait):
     jobs = make_jobs({"sleep_s": 60, "deaf": True}).open()
     job = jobs.start("train", TrainSettings())

@@ -199,7 +199,6 @@ def test_the_toolbar_s_values_become_settings_or_an_error_in_place():
             settings_of(stocks, day)
 
 
-@pytest.mark.slow
 @pytest.mark.browser
 def test_the_tab_analyzes_lists_an_industry_and_speaks_both_languages(chromium, trained):  # noqa: F811
     with running_page(trained.root, port=18971) as url:
