@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..market.rules import to_ticks
+from ..market.rules import tick_count
 
 FloatArray = npt.NDArray[np.float64]
 DateArray = npt.NDArray[np.datetime64]
@@ -83,7 +83,7 @@ def ex_reference(previous: float, cash: float, share_growth: float, rights_paid:
     """
     if share_growth <= -1.0:
         return float("nan")
-    return float(to_ticks(np.array((previous - cash + rights_paid) / (1.0 + share_growth)))) / 100.0
+    return tick_count((previous - cash + rights_paid) / (1.0 + share_growth)) / 100.0
 
 
 def adjust_backward(date: DateArray, close: FloatArray, actions: Actions) -> Adjustment:

@@ -4,6 +4,7 @@ Every number stands in a table with the first day it holds. Rates are fractions,
 are counted in whole ticks (0.01 CNY) with integers, so that half a tick is rounded up exactly.
 """
 
+import math
 from datetime import date
 from typing import NamedTuple
 
@@ -47,6 +48,15 @@ def to_ticks(price: FloatArray) -> IntArray:
     The small addend makes 10.005, which a float holds as a little less, count as the half it is.
     """
     return np.floor(np.nan_to_num(np.asarray(price)) * 100.0 + 0.5 + 1e-6).astype(np.int64)
+
+
+def tick_count(price: float) -> int:
+    """`to_ticks` of one price, to the same last bit; a hundred times as fast as a call on an array of one.
+
+    >>> tick_count(10.005), tick_count(float("nan"))
+    (1001, 0)
+    """
+    return math.floor(price * 100.0 + 0.5 + 1e-6) if math.isfinite(price) else 0
 
 
 def limit_thousandths(board: str, dates: DateArray, is_st: npt.NDArray[np.bool_]) -> IntArray:

@@ -12,6 +12,7 @@ from financial_model.market.rules import (
     free_sessions,
     limit_thousandths,
     price_limits,
+    tick_count,
     to_ticks,
 )
 
@@ -92,6 +93,11 @@ def test_new_listings_trade_free_as_long_as_their_board_says(board, listing, cou
 )
 def test_orders_are_cut_to_lots(board, wanted, bought):
     assert buyable_shares(board, wanted) == bought
+
+
+@given(st.floats(min_value=-1e6, max_value=1e6) | st.just(float("nan")))
+def test_one_price_counts_as_many_ticks_alone_as_among_others(price):
+    assert tick_count(price) == to_ticks(np.array([price]))[0]
 
 
 def test_the_stamp_duty_fell_to_the_seller_and_then_by_half():
