@@ -178,6 +178,10 @@ def train(
     layers: Annotated[int | None, typer.Option(help="Depth of the network.")] = None,
     heads: Annotated[int | None, typer.Option(help="Attention heads; a divisor of the hidden size.")] = None,
     dropout: Annotated[float | None, typer.Option(help="Share of units dropped in training.")] = None,
+    with_conditions: Annotated[
+        bool | None,
+        typer.Option("--with-conditions/--without-conditions", help="Industry, style, regime, market state."),
+    ] = None,
     save_interval: Annotated[int | None, typer.Option(help="Keep a checkpoint every N epochs.")] = None,
     patience: Annotated[int | None, typer.Option(help="Epochs without progress before the end.")] = None,
     name: Annotated[str | None, typer.Option(help="First part of the checkpoint's file name.")] = None,
@@ -203,6 +207,7 @@ def train(
         layers=layers,
         heads=heads,
         dropout=dropout,
+        with_conditions=with_conditions,
     )
     settings = _settings(
         TrainSettings,

@@ -205,7 +205,11 @@ class AnalyzeSettings(Settings):
 
 @dataclass(frozen=True)
 class ModelSettings(Settings):
-    """The sizes of a network. Heads must divide the hidden size."""
+    """What a network sees and its sizes. Heads must divide the hidden size.
+
+    Without `with_conditions` a stock is seen by itself: industry, style, regime, the market's state and what
+    is measured against market or industry say nothing. The measure of what the conditions are worth.
+    """
 
     model: ModelName = "conditional"
     context_length: int = 60
@@ -217,6 +221,7 @@ class ModelSettings(Settings):
     industry_embedding: int = 32
     style_embedding: int = 16
     regime_embedding: int = 16
+    with_conditions: bool = True
 
     def __post_init__(self) -> None:
         check_range("context_length", self.context_length, 8, 512)

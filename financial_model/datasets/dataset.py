@@ -52,7 +52,13 @@ class StockDataset:
         features = features or compute_features(panel)
         model = settings.model
         matrices = market_matrices(
-            panel, features, model.context_length, model.prediction_length, settings.holding, device
+            panel,
+            features,
+            model.context_length,
+            model.prediction_length,
+            settings.holding,
+            device,
+            model.with_conditions,
         )
         is_chosen = cls.choose(panel, settings) & usable_rows(
             panel, features.volatility, model.context_length

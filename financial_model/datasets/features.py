@@ -13,8 +13,8 @@ of the session's mean.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +84,8 @@ PAYOFF_FACTORS = (
     "log_size",
 )
 PAYOFF_SPANS = (5, 15, 40)
+# How the names of those features of sequence and summary begin that look beyond the stock itself.
+SURROUNDINGS = ("market_", "industry_", "beta_", "residual_", "excess_")
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,22 @@ class Features:
     sequence_names: tuple[str, ...]
     summary_names: tuple[str, ...]
     market_names: tuple[str, ...]
+
+
+def without_surroundings(features: Features) -> Features:
+    """The same tables with zero, the mean of a session, for all that compares with market or industry."""
+
+    def blank(table: NDArray[Any], names: tuple[str, ...]) -> NDArray[Any]:
+        table = np.array(table)
+        table[:, [i for i, name in enumerate(names) if name.startswith(SURROUNDINGS)]] = 0
+        return table
+
+    return replace(
+        features,
+        sequence=blank(features.sequence, features.sequence_names),
+        summary=blank(features.summary, features.summary_names),
+        market=np.zeros_like(features.market),
+    )
 
 
 def compute_features(panel: "Panel", index: str = DEFAULT_INDEX) -> Features:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..data.panel import CONDITIONS, Panel
 from ..kernels.triton_optimized_model import gather_windows
-from .features import Features
+from .features import Features, without_surroundings
 from .loaders import Batch
 
 
@@ -104,8 +104,14 @@ def market_matrices(
     prediction_length: int,
     holding: int,
     device: torch.device | str = "cpu",
+    with_conditions: bool = True,
 ) -> MarketMatrices:
-    """The panel's features, conditions and closes, on a device; views of what is mapped on the CPU."""
+    """The panel's features, conditions and closes, on a device; views of what is mapped on the CPU.
+
+    Without conditions they are all zero, and so is what features tell of market and industry.
+    """
+    if not with_conditions:
+        features = without_surroundings(features)
 
     def place(values: NDArray[Any]) -> Tensor:
         with warnings.catch_warnings():
@@ -113,11 +119,14 @@ def market_matrices(
             warnings.simplefilter("ignore", UserWarning)
             return torch.from_numpy(np.ascontiguousarray(values)).to(device)
 
+    conditions = [panel.column(name) for name in CONDITIONS]
     return MarketMatrices(
         sequence=place(features.sequence),
         summary=place(features.summary),
         market=place(features.market),
-        conditions=tuple(place(panel.column(name)) for name in CONDITIONS),
+        conditions=tuple(
+            place(column if with_conditions else np.zeros_like(column)) for column in conditions
+        ),
         volatility=place(features.volatility),
         close=place(panel.column("close")),
         session=place(panel.session_index),

@@ -70,6 +70,7 @@ class Predictor:
             model.prediction_length,
             checkpoint.settings.holding,
             device,
+            model.with_conditions,
         )
         self.is_usable = usable_rows(panel, features.volatility, model.context_length)
         self.network = checkpoint.build(device)

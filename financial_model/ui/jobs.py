@@ -649,7 +649,12 @@ OPTION_NAMES = {
     "cash_cny": "cash",
 }
 REPEATED = {"servers", "checkpoints"}
-ON_OFF = {"mixed_precision": "full-precision", "compile": "no-compile", "baselines": "no-baselines"}
+ON_OFF = {
+    "mixed_precision": "full-precision",
+    "compile": "no-compile",
+    "baselines": "no-baselines",
+    "with_conditions": "without-conditions",
+}
 # Fields that no option sets; they travel in a file of settings.
 FILE_ONLY = {
     "weight_decay",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from financial_model.data.panel import Panel
-from financial_model.datasets.features import CLIP, compute_features
+from financial_model.datasets.features import CLIP, compute_features, without_surroundings
 
 COLUMNS = ("open", "high", "low", "close", "raw_close", "reference_close", "volume", "amount", "float_shares")
 
@@ -166,3 +166,15 @@ def test_an_unknown_number_of_shares_is_the_mean_of_the_session_and_not_a_guess(
     size = features.summary[:, features.summary_names.index("log_size")]
     assert (size[panel.code_index == 0] == 0).all()
     assert np.abs(size[panel.code_index == 3]).max() > 0.5
+
+
+def test_without_surroundings_nothing_is_told_of_market_or_industry():
+    panel = make_panel()
+    features = without_surroundings(compute_features(panel))
+    other = replace(panel, columns=dict(panel.columns))
+    other.columns["industry"] = np.roll(panel.columns["industry"], 400)
+    moved = without_surroundings(compute_features(other))
+    assert not features.market.any()
+    np.testing.assert_array_equal(features.sequence, moved.sequence)
+    np.testing.assert_array_equal(features.summary, moved.summary)
+    assert not np.array_equal(compute_features(panel).summary, compute_features(other).summary)

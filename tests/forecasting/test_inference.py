@@ -1,5 +1,6 @@
 """Forecasts: nothing after the close is read, and who is forecast beside does not matter."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -56,6 +57,18 @@ def test_a_forecast_from_data_cut_after_its_session_is_the_same(market, checkpoi
         one, other = whole.forecast(as_of=as_of), cut.forecast(as_of=as_of)
         assert one.select(["code", "as_of", "step"]).equals(other.select(["code", "as_of", "step"]))
         np.testing.assert_allclose(values(one), values(other), rtol=1e-5, atol=1e-7)
+
+
+def test_without_conditions_neither_training_nor_forecast_sees_them(market, tmp_path, walk):
+    settings = walk.small_settings(name="alone", epochs=1)
+    settings = replace(settings, model=replace(settings.model, with_conditions=False))
+    result, workspace = walk.train(market, tmp_path, settings)
+    predictor = open_predictor(workspace.inside(result["checkpoint"]), market)
+    assert not predictor.checkpoint.model.with_conditions
+    matrices = predictor.matrices
+    assert not matrices.market.any()
+    assert not any(column.any() for column in matrices.conditions)
+    assert np.isfinite(values(predictor.forecast())).all()
 
 
 def test_a_range_is_steered_by_outcomes_known_at_each_close(market, checkpoints):

@@ -70,7 +70,8 @@ FIELDS = (
         "heads",
         "dropout",
     ),
-    *("industry_embedding", "style_embedding", "regime_embedding", "mixed_precision", "compile", "patience"),
+    *("with_conditions", "industry_embedding", "style_embedding", "regime_embedding"),
+    *("mixed_precision", "compile", "patience"),
     *("seed", "ensemble", "name", "output"),
 )
 SAVED_DIR = "settings"
@@ -92,6 +93,7 @@ def settings_of(values: Sequence[Any]) -> TrainSettings:
             "industry_embedding": form["industry_embedding"],
             "style_embedding": form["style_embedding"],
             "regime_embedding": form["regime_embedding"],
+            "with_conditions": form["with_conditions"],
         }
     )
     is_industry = form["mode"] == "industry"
@@ -145,6 +147,7 @@ def values_of(settings: TrainSettings) -> dict[str, Any]:
         "industry_embedding": model.industry_embedding,
         "style_embedding": model.style_embedding,
         "regime_embedding": model.regime_embedding,
+        "with_conditions": model.with_conditions,
         "mixed_precision": settings.mixed_precision,
         "compile": settings.compile,
         "patience": settings.patience,
@@ -279,12 +282,11 @@ def settings_column(page: Page, tab: str, is_conditional: bool) -> Form:
                 number("dropout", precision=None)
             with gr.Row():
                 number("prediction")
-        with (
-            gr.Accordion("", open=False, elem_classes="fold", visible=is_conditional) as conditions,
-            gr.Row(),
-        ):
-            for name in ("industry", "style", "regime"):
-                number(f"{name}_embedding", f"embedding.{name}")
+        with gr.Accordion("", open=False, elem_classes="fold", visible=is_conditional) as conditions:
+            made["with_conditions"] = page.make(gr.Checkbox, "train.with_conditions", value=True)
+            with gr.Row():
+                for name in ("industry", "style", "regime"):
+                    number(f"{name}_embedding", f"embedding.{name}")
         with gr.Accordion("", open=False, elem_classes="fold") as speed:
             made["mixed_precision"] = page.make(gr.Checkbox, "train.mixed_precision", value=False)
             made["compile"] = page.make(gr.Checkbox, "train.compile", value=False)

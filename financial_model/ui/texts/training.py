@@ -93,6 +93,11 @@ TEXTS = {
     "train.embedding.industry": ("行业嵌入", "Industry embedding"),
     "train.embedding.style": ("风格嵌入", "Style embedding"),
     "train.embedding.regime": ("状态嵌入", "Regime embedding"),
+    "train.with_conditions": ("使用行业、风格与市场状态", "Use industry, style and market regime"),
+    "train.with_conditions.help": (
+        "关闭后只看个股本身，用来衡量这些条件值多少",
+        "without them a stock is seen by itself: the measure of what they are worth",
+    ),
     "train.embedding.industry.help": ("默认 {default}", "default {default}"),
     "train.embedding.style.help": (
         "默认 {default}，五种风格各一个",
@@ -219,6 +224,7 @@ TEXTS = {
     "setting.layers": ("层数", "layers"),
     "setting.heads": ("注意力头数", "heads"),
     "setting.dropout": ("随机失活", "dropout"),
+    "setting.with_conditions": ("使用条件", "with conditions"),
     "setting.context_length": ("回看长度", "context length"),
     "setting.prediction_length": ("预测步数", "prediction length"),
     "setting.industry_embedding": ("行业嵌入", "industry embedding"),
