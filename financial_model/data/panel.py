@@ -130,7 +130,7 @@ class Panel:
         codes = code_column.dictionary.to_pylist()
         row_count = batch.num_rows
         # Sorted by code, so where a code begins is a search, not a pass.
-        offsets = np.searchsorted(code_index, np.arange(len(codes) + 1))
+        offsets = np.searchsorted(code_index, np.arange(len(codes) + 1, dtype=code_index.dtype))
         if offsets[-1] != row_count or len(lists.values) != row_count:
             raise DamagedFile(path, "its parts do not fit each other", REBUILD)
         vocabularies = json.loads(metadata["vocabularies"]) if with_conditions else {}

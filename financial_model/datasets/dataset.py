@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -15,7 +16,8 @@ from .loaders import SampleLoader, SessionLoader
 from .splits import Span, Split, split_by_date
 from .windows import MarketMatrices, market_matrices, rows_with_future, usable_rows
 
-Rows = NDArray[np.int64]
+Rows = NDArray[np.int32]  # positions in the panel, as its own table of sessions holds them
+Counts = NDArray[np.int64]
 
 # Below this many stocks a session says nothing about their ranking, and batches are plain samples.
 LEAST_CROSS_SECTION = 10
@@ -97,33 +99,47 @@ class StockDataset:
             "market": list(features.market_names),
         }
 
-    @cached_property
+    @property
     def train_rows(self) -> Rows:
-        return self._known_rows(self.split.train)
+        """Rows to learn from, session by session."""
+        return self._train[0]
 
-    @cached_property
+    @property
     def valid_rows(self) -> Rows:
-        return self._known_rows(self.split.valid)
+        """Rows to judge by, session by session."""
+        return self._valid[0]
 
     @cached_property
     def is_known(self) -> NDArray[np.bool_]:
         """Which rows (N,) have at least one known target; what nobody can ever know teaches nothing."""
         return rows_with_future(self.panel, self.settings.model.prediction_length)
 
-    def _known_rows(self, span: Span) -> Rows:
-        """Rows of a span to learn from or to judge by, session by session."""
+    @cached_property
+    def _train(self) -> tuple[Rows, Counts]:
+        return self._known_rows(self.split.train)
+
+    @cached_property
+    def _valid(self) -> tuple[Rows, Counts]:
+        return self._known_rows(self.split.valid)
+
+    def _known_rows(self, span: Span) -> tuple[Rows, Counts]:
+        """Rows of a span that are chosen and known, session by session, and how many of each session."""
         by_session, offsets = self.panel.session_rows()
-        rows = by_session[offsets[span.first] : offsets[max(span.stop, span.first)]]
-        return rows[self.is_chosen[rows] & self.is_known[rows]].astype(np.int64)
+        is_taken = self.is_chosen & self.is_known
+        taken = [by_session[:0]]
+        # One session at a time: of 30 million rows nothing is held but those that are taken.
+        for start, stop in pairwise(offsets[span.first : max(span.stop, span.first) + 1]):
+            rows = by_session[start:stop]
+            taken.append(rows[is_taken[rows]])
+        return np.concatenate(taken), np.array([len(rows) for rows in taken[1:]], np.int64)
 
     def train_loader(self, batch_size: int, seed: int) -> SampleLoader | SessionLoader:
         """The order of training batches; `seed` makes the shuffle."""
         return SampleLoader(self.train_rows, batch_size, seed)
 
-    def valid_batches(self, batch_size: int) -> list[Rows]:
+    def valid_batches(self, batch_size: int) -> list[NDArray[np.int64]]:
         """Validation rows in whole sessions, by date."""
-        loader = SessionLoader(self.valid_rows, self.panel.session_index[self.valid_rows], batch_size, 0)
-        return list(loader.in_order())
+        return list(SessionLoader(*self._valid, batch_size, 0).in_order())
 
 
 def rows_of_codes(panel: Panel, codes: tuple[str, ...]) -> NDArray[np.bool_]:

@@ -5,8 +5,9 @@ stopped in the middle of an epoch finds its place again, and every process of a 
 the same plan without a word to the others.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import overload
 
 import numpy as np
 import torch
@@ -49,45 +50,65 @@ class Batch:
         return Batch(**{field.name: change(getattr(self, field.name)) for field in fields(self)})
 
 
+class Plan(Sequence[Rows]):
+    """The rows (B,) int64 of each batch of an epoch, made when a batch is asked for."""
+
+    def __init__(self, batch_count: int, make: Callable[[int], NDArray[np.integer]]) -> None:
+        self._batches, self._make = range(batch_count), make
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    @overload
+    def __getitem__(self, place: int) -> Rows: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Rows]: ...
+    def __getitem__(self, place: int | slice) -> Rows | list[Rows]:
+        if isinstance(place, slice):
+            return [self[k] for k in self._batches[place]]
+        return self._make(self._batches[place]).astype(np.int64)
+
+
 class SampleLoader:
     """Single samples in random order, for one or a few stocks."""
 
-    def __init__(self, rows: Rows, batch_size: int, seed: int) -> None:
+    def __init__(self, rows: NDArray[np.integer], batch_size: int, seed: int) -> None:
         self.rows, self.batch_size, self.seed = rows, batch_size, seed
 
-    def plan(self, epoch: int) -> list[Rows]:
+    def plan(self, epoch: int) -> Plan:
         """The rows of each batch of an epoch, in order. The last batch may be smaller."""
-        order = self.rows[_generator(self.seed, epoch).permutation(len(self.rows))]
-        return np.split(order, range(self.batch_size, len(order), self.batch_size))
+        order = _generator(self.seed, epoch).permutation(len(self.rows))
+        size = self.batch_size
+        return Plan(-(-len(order) // size), lambda k: self.rows[order[k * size : (k + 1) * size]])
 
 
 class SessionLoader:
     """Whole sessions in random order, as many to a batch as reach the batch size.
 
-    A loss that looks across stocks sees each session complete. Rows of one session lie together.
+    A loss that looks across stocks sees each session complete. Rows of one session lie together: `counts`
+    says how many rows belong to each session in turn.
     """
 
-    def __init__(self, rows: Rows, sessions: NDArray[np.integer], batch_size: int, seed: int) -> None:
-        order = np.argsort(sessions, kind="stable")
-        self.rows, self.batch_size, self.seed = rows[order], batch_size, seed
-        self._starts = np.flatnonzero(np.diff(sessions[order], prepend=-1))
-        self._counts = np.diff(self._starts, append=len(rows))
+    def __init__(
+        self, rows: NDArray[np.integer], counts: NDArray[np.integer], batch_size: int, seed: int
+    ) -> None:
+        self.rows, self.batch_size, self.seed = rows, batch_size, seed
+        self._counts = counts[counts > 0]
+        self._edges = np.concatenate([[0], np.cumsum(self._counts)])
 
-    def plan(self, epoch: int) -> list[Rows]:
+    def plan(self, epoch: int) -> Plan:
         """The rows of each batch of an epoch, in order. The last batch may be smaller."""
         order = _generator(self.seed, epoch).permutation(len(self._counts))
-        return [
-            np.concatenate(
-                [self.rows[self._starts[k] : self._starts[k] + self._counts[k]] for k in order[first:stop]]
-            )
-            for first, stop in _runs(self._counts[order], self.batch_size)
-        ]
+        runs = _runs(self._counts[order], self.batch_size)
+        return Plan(len(runs), lambda k: np.concatenate([self._session(j) for j in order[slice(*runs[k])]]))
 
-    def in_order(self) -> Iterator[Rows]:
+    def in_order(self) -> Plan:
         """Whole sessions by date, for validation."""
-        for first, stop in _runs(self._counts, self.batch_size):
-            begin = self._starts[first]
-            yield self.rows[begin : self._starts[stop - 1] + self._counts[stop - 1]]
+        runs = _runs(self._counts, self.batch_size)
+        return Plan(len(runs), lambda k: self.rows[self._edges[runs[k][0]] : self._edges[runs[k][1]]])
+
+    def _session(self, position: int) -> NDArray[np.integer]:
+        return self.rows[self._edges[position] : self._edges[position + 1]]
 
 
 def _generator(seed: int, epoch: int) -> np.random.Generator:

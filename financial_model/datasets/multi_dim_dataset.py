@@ -38,8 +38,7 @@ class MultiDimDataset(StockDataset):
         return is_chosen
 
     def train_loader(self, batch_size: int, seed: int) -> SessionLoader:
-        rows = self.train_rows
-        return SessionLoader(rows, self.panel.session_index[rows], batch_size, seed)
+        return SessionLoader(*self._train, batch_size, seed)
 
 
 def open_dataset(

@@ -148,7 +148,7 @@ def usable_rows(panel: Panel, volatility: NDArray[np.float32], context_length: i
 
 def rows_with_future(panel: Panel, reach: int) -> NDArray[np.bool_]:
     """Which rows (N,) have a later bar of their stock within the next `reach` sessions."""
-    has_future = np.zeros(len(panel.session_index), bool)
-    has_future[:-1] = np.diff(panel.session_index) <= reach
-    has_future[panel.offsets[1:] - 1] = False
+    has_future = np.zeros(len(panel), bool)
+    for start, stop in pairwise(panel.offsets):
+        has_future[start : stop - 1] = np.diff(panel.session_index[start:stop]) <= reach
     return has_future

@@ -8,7 +8,7 @@ never was, and a checkpoint needs no random state.
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -185,9 +185,10 @@ class Trainer:
         """The steps of an epoch that are still to do; False when a stop was asked for, with all saved."""
         place = self.place
         plan = self.loader.plan(place.epoch)
-        rows = [torch.from_numpy(batch) for batch in plan]
-        if self.device.type != "cpu":
-            rows = list(torch.cat(rows).to(self.device).split([len(batch) for batch in plan]))
+        rows: Sequence[Any] = plan
+        if self.device.type != "cpu":  # one transfer, not one a step
+            whole = [torch.from_numpy(batch) for batch in plan]
+            rows = torch.cat(whole).to(self.device).split([len(batch) for batch in whole])
         self.model.train()
         window = _Window()
         loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -197,7 +198,7 @@ class Trainer:
                 place.loss_sum += float(loss_sum)
                 self._save(f"epoch{place.total_epoch + 1}", self._members("best", self._current()))
                 return False
-            batch_rows = rows[place.step]
+            batch_rows = torch.as_tensor(rows[place.step])
             rate = self._set_rate((place.epoch + (place.step + 1) / len(rows)) / self.settings.epochs)
             if len(batch_rows) >= self.ranks.size:  # a last batch of fewer rows than processes is left out
                 try:
