@@ -38,7 +38,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 NETWORK = {"model": "lstm", "context_length": 12, "hidden_size": 16, "layers": 1, "heads": 2}
 TRAINING = {"name": "soak", "batch_size": 1024, "patience": 10_000, "save_interval": 5, "model": NETWORK}
 POLL_S, RELOAD_S, LANGUAGE_S, SAMPLE_S = 1.0, 10.0, 7.0, 2.0
-MAX_HANDLE_GROWTH, MAX_SLOPE_MIB_PER_H = 16, 60.0
+MAX_HANDLE_GROWTH, MAX_SLOPE_MIB_PER_H, MAX_EXIT_S = 16, 60.0, 30.0
 ENDED = ("done", "stopped", "failed", "lost")
 
 
@@ -223,8 +223,8 @@ def wait_for_the_last(workspace: Path, limit_s: float = 120.0) -> list[int]:
 
 
 @contextmanager
-def page(workspace: Path, port: int) -> Iterator[tuple[Server, int]]:
-    """A page in a process of its own; its address and process number."""
+def page(workspace: Path, port: int, ending: dict[str, float] | None = None) -> Iterator[tuple[Server, int]]:
+    """A page in a process of its own: its address and number; `ending` is told how long its end took."""
     command = [sys.executable, "gradio_app.py", "--no-browser", "--lang", "zh", "--port", str(port)]
     with (
         open(workspace / "page.log", "wb") as log,
@@ -247,8 +247,14 @@ def page(workspace: Path, port: int) -> Iterator[tuple[Server, int]]:
                     time.sleep(0.2)
             yield server, process.pid
         finally:
+            asked = time.monotonic()
             process.terminate()
-            process.wait(timeout=300)
+            try:
+                process.wait(timeout=300)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            if ending is not None:
+                ending["page_exit_s"] = round(time.monotonic() - asked, 1)
 
 
 class Worker:
@@ -330,7 +336,8 @@ def soak(minutes: float, epochs: int, workspace: Path, port: int) -> tuple[dict[
     begun = time.monotonic()
     end = threading.Event()
     long: dict[str, Any] = {}
-    with page(workspace, port) as (server, pid):
+    ending: dict[str, float] = {}
+    with page(workspace, port, ending) as (server, pid):
         reader, worker, watch = Reader(server), Worker(server, workspace), Watch(pid, workspace)
         sampler = threading.Thread(target=watch.keep_on, args=(end,), daemon=True)
         reader.start()
@@ -372,6 +379,7 @@ def soak(minutes: float, epochs: int, workspace: Path, port: int) -> tuple[dict[
         "threads_most": max(watch.threads),
         "job_rss_mib_most": round(watch.job_rss, 1),
         "job_processes_most": watch.most_jobs,
+        **ending,
         "processes_left": len(left),
         "event_files": len(events),
         "largest_event_file_kib": round(max(events) / 1024, 1),
@@ -383,6 +391,8 @@ def soak(minutes: float, epochs: int, workspace: Path, port: int) -> tuple[dict[
         broken.append(f"processes left: {left}")
     if reader.faults:
         broken.append(f"polls that failed: {reader.faults[:3]}")
+    if ending["page_exit_s"] > MAX_EXIT_S:
+        broken.append("the page was slow to end")
     if measured["handles_last_fifth"] - measured["handles_after_a_fifth"] > MAX_HANDLE_GROWTH:
         broken.append("file handles grew")
     if minutes >= 10 and slope - 2 * error > MAX_SLOPE_MIB_PER_H:

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import logging
 import os
 import shutil
 import socket
@@ -62,6 +63,10 @@ TITLE = "Hermes · A 股预测工作台 · A-share forecasting"
 FIRST_PORT, PORTS_TRIED = 7860, 50
 CHECK_AFTER_S, CHECK_AGAIN_S = 4.0, 86_400.0
 MAX_WAITING_EVENTS = 64
+# Gradio keeps about a megabyte for each opening of the page and for each call of a program, ten thousand of
+# them where nobody says less. The one that has been silent for longest is forgotten first, so a page that is
+# looked at stays; one that comes back after that draws itself anew.
+MAX_SESSIONS = 128
 PLOTLY_PATH = "hermes/plotly.min.js"
 
 
@@ -104,6 +109,7 @@ def make_server_app(page: Page, language: str | None, auth: tuple[str, str] | No
     demo = build_page(page)
     # demo.queue() would say the same and build Gradio's whole server once more.
     demo._queue.max_size = MAX_WAITING_EVENTS
+    demo.state_session_capacity = MAX_SESSIONS
     return gr.mount_gradio_app(
         app,
         demo,
@@ -155,8 +161,11 @@ def serve(
     if open_browser:
         threading.Timer(0.5, webbrowser.open, [address]).start()
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+    server = uvicorn.Server(config)
+    # Browsers that are open hold a stream each; that these are cut when the page ends is no error to tell of.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not server.should_exit)
     try:
-        uvicorn.Server(config).run(sockets=[listening])
+        server.run(sockets=[listening])
     finally:
         jobs.close()
 

@@ -214,3 +214,25 @@ def test_a_workspace_that_is_not_there_yet_is_empty(tmp_path):
     page = Page(Workspace(tmp_path / "none"), Jobs(Workspace(tmp_path / "none")), Translate("en"))
     assert page.view("en").market.is_empty
     assert page.view("en").jobs == []
+
+
+def test_what_gradio_remembers_of_openings_and_calls_is_bounded():
+    """In a process of its own: a page that is built leaves an event loop open."""
+    code = (
+        "import tempfile\n"
+        "from gradio.state_holder import StateHolder\n"
+        "from financial_model.ui import app\n"
+        "app.MAX_SESSIONS = 3\n"
+        "app.gr.mount_gradio_app = lambda server, demo, **_: demo\n"
+        "space = app.Workspace(tempfile.mkdtemp())\n"
+        "holder = StateHolder()\n"
+        "page = app.Page(space, app.Jobs(space), app.Translate('en'))\n"
+        "holder.set_blocks(app.make_server_app(page, 'en', None, 7860))\n"
+        "for number in range(6):\n"
+        "    holder[f'session {number}']\n"
+        "    holder['session 0']  # a page that goes on asking is not the one forgotten\n"
+        "assert set(holder.session_data) == {'session 0', 'session 4', 'session 5'}\n"
+    )
+    from .conftest import REPOSITORY
+
+    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, timeout=120)
