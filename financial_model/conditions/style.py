@@ -77,9 +77,13 @@ def quantile_buckets(panel: Panel, factor: FloatArray, count: int) -> npt.NDArra
     return buckets
 
 
-def session_ranks(panel: Panel, factor: FloatArray) -> npt.NDArray[np.float32]:
-    """Rank of each known value within its session, in (0, 1); NaN where unknown. Equal values share one."""
-    ranks = np.full(len(panel), np.nan, np.float32)
+def session_ranks(panel: Panel, factor: FloatArray, out: FloatArray | None = None) -> FloatArray:
+    """Rank of each known value within its session, in (0, 1); NaN where unknown. Equal values share one.
+
+    out: where the ranks go, which may be `factor` itself.
+    """
+    ranks = np.empty(len(panel), np.float32) if out is None else out
+    ranks[np.isnan(factor)] = np.nan
     for rows, values, known in _session_tables(panel, factor):
         order = np.argsort(values, axis=1)
         ordered = np.take_along_axis(values, order, axis=1)
@@ -173,9 +177,9 @@ def cheapness(panel: Panel, reference: ReferenceStore) -> FloatArray:
     earnings, book = published_yields(panel, reference)
     if np.isnan(earnings).all() and np.isnan(book).all():
         return earnings
-    earnings = session_ranks(panel, earnings)
-    book = session_ranks(panel, book)
     # In place, since each column of a large market is a tenth of a gigabyte.
+    session_ranks(panel, earnings, out=earnings)
+    session_ranks(panel, book, out=book)
     only_book, both = np.isnan(earnings), ~np.isnan(earnings) & ~np.isnan(book)
     np.copyto(earnings, book, where=only_book)
     np.add(earnings, book, out=earnings, where=both)
@@ -258,9 +262,9 @@ def trailing_earnings(facts: Facts) -> npt.NDArray[np.float64]:
         if quarter == 4:
             best[k] = year_so_far[newest]
             continue
-        parts = [year_so_far.get(part) for part in ((year - 1, 4), (year - 1, quarter))]
-        if parts[0] is not None and parts[1] is not None:
-            best[k] = year_so_far[newest] + parts[0] - parts[1]
+        last_year, same_quarter = year_so_far.get((year - 1, 4)), year_so_far.get((year - 1, quarter))
+        if last_year is not None and same_quarter is not None:
+            best[k] = year_so_far[newest] + last_year - same_quarter
         else:
             full = [key for key in year_so_far if key[1] == 4]
             best[k] = year_so_far[max(full)] if full else np.nan

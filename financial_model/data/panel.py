@@ -111,10 +111,17 @@ class Panel:
         raise AssertionError("unreachable")
 
     @classmethod
-    def map_file(cls, path: Path, beside: Path | None = None, with_conditions: bool = True) -> Self:
+    def map_file(
+        cls,
+        path: Path,
+        beside: Path | None = None,
+        with_conditions: bool = True,
+        offsets: Array | None = None,
+    ) -> Self:
         """The panel in one Arrow file; its side files lie beside `beside`, which is `path` unless given.
 
         While a panel is being built its condition columns hold nothing yet: they are left out then.
+        offsets (C+1,): where each code begins, for who knows it; it is searched for otherwise.
         """
         batch, metadata = map_batch(path)
         if metadata.get("format") != FORMAT:
@@ -129,8 +136,9 @@ class Panel:
         code_index = view_of(code_column.indices)
         codes = code_column.dictionary.to_pylist()
         row_count = batch.num_rows
-        # Sorted by code, so where a code begins is a search, not a pass.
-        offsets = np.searchsorted(code_index, np.arange(len(codes) + 1, dtype=code_index.dtype))
+        if offsets is None:
+            # Sorted by code, so where a code begins is a search, not a pass.
+            offsets = np.searchsorted(code_index, np.arange(len(codes) + 1, dtype=code_index.dtype))
         if offsets[-1] != row_count or len(lists.values) != row_count:
             raise DamagedFile(path, "its parts do not fit each other", REBUILD)
         vocabularies = json.loads(metadata["vocabularies"]) if with_conditions else {}

@@ -275,7 +275,7 @@ class _Builder:
                 self._compute(file, codes, offsets, kept, inputs)
             self._write_sessions(part, layout, codes, offsets, indices, fingerprint)
             self._write_indices(indices, fingerprint)
-            self._write_conditions(part, layout, conditions)
+            self._write_conditions(part, layout, offsets, conditions)
             size = part.stat().st_size
         self.state = {}
         remove_other_side_files(self.path, fingerprint)
@@ -393,12 +393,12 @@ class _Builder:
         columns["code"] = pa.array(columns["code"], pa.string())
         _write_batch(indices_path(self.path, fingerprint), pa.record_batch(columns))
 
-    def _write_conditions(self, part: Path, layout: "Layout", conditions: Conditions) -> None:
+    def _write_conditions(self, part: Path, layout: "Layout", offsets: Array, conditions: Conditions) -> None:
         self.progress.stage("conditions", "Working out the conditions of every session")
         with _ColumnFile(part, layout) as file:
             for name, words in self.vocabularies.items():
                 # A map of its own for each, so that the pages one has read are not resident for the next.
-                panel = Panel.map_file(part, beside=self.path, with_conditions=False)
+                panel = Panel.map_file(part, beside=self.path, with_conditions=False, offsets=offsets)
                 made = conditions(panel)
                 if name not in made:
                     raise BadConditions(name, "was not computed")

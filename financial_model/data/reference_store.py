@@ -199,7 +199,10 @@ def read_facts(path: Path, name: str) -> Facts:
             except pa.ArrowInvalid as error:
                 raise BadTable(path, f"column {column}", str(error).splitlines()[0], "numbers") from None
         else:
-            columns[column] = np.array(pc.fill_null(text, "").to_pylist(), dtype=np.str_)
+            # By its distinct words: a table names the same few thousand codes again and again.
+            words = pc.fill_null(text, "").dictionary_encode()
+            distinct = np.array(words.dictionary.to_pylist(), dtype=np.str_)
+            columns[column] = distinct[words.indices.to_numpy()]
     return make_facts(name, columns, path)
 
 

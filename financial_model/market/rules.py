@@ -47,7 +47,8 @@ def to_ticks(price: FloatArray) -> IntArray:
 
     The small addend makes 10.005, which a float holds as a little less, count as the half it is.
     """
-    return np.floor(np.nan_to_num(np.asarray(price)) * 100.0 + 0.5 + 1e-6).astype(np.int64)
+    known = np.where(np.isnan(price), 0.0, price)
+    return np.floor(known * 100.0 + 0.5 + 1e-6).astype(np.int64)
 
 
 def tick_count(price: float) -> int:
