@@ -25,7 +25,7 @@ INDUSTRY_SCHEME = "TDX"
 FIRST_RETRY = timedelta(minutes=10)
 LONGEST_RETRY = timedelta(days=1)
 NO_BARS_RETRY = timedelta(days=7)
-FLUSH_S = 0.5
+FLUSH_S = 2.0  # what a kill can cost: these stocks are asked again
 FLUSH_SHARE = 10.0  # at most a tenth of the time goes into tables that are written whole
 # What a person can do about each kind of failure; the page translates the key.
 REMEDIES = {

@@ -38,6 +38,9 @@ SHANGHAI = timedelta(hours=8)
 TICK_S = 0.25  # between two reports of progress
 SPEED_WINDOW_S = 20.0
 WRITERS = 2
+# What an answer costs us, so that a server a few times slower leaves room for as many connections. One more
+# only makes threads wait for each other: on loopback four took twice the processor time of one.
+ANSWER_COST_MS = 3.0
 WAITING_RESULTS = 32  # fetched stocks that may wait for the disk
 
 
@@ -145,6 +148,15 @@ def chosen_stocks(codes: list[str], count: int) -> list[str]:
     """
     ranked = sorted(codes, key=lambda code: hashlib.sha256(code.encode()).digest())
     return sorted(ranked[:count])
+
+
+def useful_connections(latency_ms: float) -> int:
+    """How many connections the delay of an answer leaves room for.
+
+    >>> [useful_connections(latency_ms) for latency_ms in (0.5, 10.0, 40.0)]
+    [1, 4, 14]
+    """
+    return 1 + int(latency_ms / ANSWER_COST_MS)
 
 
 class _Run:
@@ -292,13 +304,19 @@ class _Run:
         for code in codes:
             todo.put(code)
         done: queue.Queue[tuple[str, Any, int]] = queue.Queue(WAITING_RESULTS)
-        count = min(self.settings.connections, len(codes))
-        threads = [
-            threading.Thread(target=self._work, args=(todo, done, newest), name=f"quotes-{k}", daemon=True)
-            for k in range(count)
-        ]
-        for thread in threads:
-            thread.start()
+        most = min(self.settings.connections, len(codes))
+        threads: list[threading.Thread] = []
+
+        def connect() -> None:
+            name = f"quotes-{len(threads)}"
+            threads.append(
+                threading.Thread(target=self._work, args=(todo, done, newest), name=name, daemon=True)
+            )
+            threads[-1].start()
+
+        slowest_ms = max(server.latency_ms or 0.0 for server in self.pool.servers)
+        for _ in range(min(most, useful_connections(slowest_ms))):
+            connect()
         left = len(codes)
         try:
             while left:
@@ -307,7 +325,8 @@ class _Run:
                 try:
                     code, outcome, tries = done.get(timeout=TICK_S)
                 except queue.Empty:
-                    yield from ()
+                    if len(threads) < most:
+                        connect()  # nothing within a tick: the servers are slower than they were
                     continue
                 if isinstance(outcome, BaseException) and not isinstance(outcome, (ServerFault, BadAnswer)):
                     raise outcome

@@ -417,6 +417,13 @@ def test_no_more_connections_are_opened_than_asked_for(workspace):
     assert server.most_connections <= 4  # the threads' and the one that reads the lists
 
 
+def test_a_delay_is_hidden_by_as_many_connections_as_were_asked_for(workspace):
+    market = FakeMarket(stock_count=12, session_count=300)
+    with FakeTdxServer(market, delay_s=0.03) as server:
+        run(server, workspace, connections=6)
+    assert server.most_connections >= 6
+
+
 # ---------------------------------------------------------------------- kills
 
 
