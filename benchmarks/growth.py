@@ -1,13 +1,17 @@
 """How every trip grows with the universe: seconds, exponent and peak memory from 100 to 5,000 stocks.
 
     python benchmarks/growth.py [--stocks 100 300 1000 3000 5000] [--rows 400] [--plot docs/images/growth.png]
+    python benchmarks/growth.py --work FOLDER --stocks 3000     one part; what FOLDER/growth.json has is kept
     python benchmarks/growth.py --market WORKSPACE --trips open forecast      a market that lies there already
 
 A market of random walks with dated facts (benchmarks/market.py) is built at each size. Each trip runs in a
 process of its own, so that its peak of resident memory is its own, pages of mapped files included; what it
-imports and loads beforehand is not in its seconds. Seconds are of the processor, all threads, the fastest of
+imports and loads beforehand is not in its seconds. Seconds are of the processor, all threads, the median of
 the repeats (wall seconds beside them). The exponent is that of processor seconds over stocks, fitted through
 all sizes. The bound is a bare read of the same CSV files in the same run.
+
+With `--work` each figure is written down as soon as it is taken and not taken again, so that a run can be
+stopped and gone on with, size by size; the tables show all sizes that the folder knows.
 
 build       CSV files -> panel, with adjustment and conditions, from nothing
 unchanged   the same command again
@@ -96,7 +100,9 @@ def take(trip: str, folder: str) -> Told:
             dataset.matrices.gather(torch.from_numpy(loader.plan(0)[0]))
         if trip == "step":
             last = panel.session_index[dataset.train_rows].max()
-            rows = torch.from_numpy(dataset.train_rows[panel.session_index[dataset.train_rows] == last])
+            rows = torch.from_numpy(
+                dataset.train_rows[panel.session_index[dataset.train_rows] == last]
+            ).long()
             files = RunFiles(workspace, settings.output, settings.name)
             trainer = Trainer(dataset, files, Progress(), fit_calibration)
             trainer.model.train()
@@ -168,38 +174,81 @@ def child(kind: str, folder: str) -> Told:
     return json.loads(run.stdout or "{}")
 
 
+def measure_trip(trip: str, folder: str, repeats: int) -> Told:
+    """The repeat with the median of the processor seconds; beside it the slowest, and the highest peak."""
+    many = sorted((child(trip, folder) for _ in range(repeats)), key=lambda one: one["cpu_s"])
+    told = many[(len(many) - 1) // 2]
+    print(trip, json.dumps(told), file=sys.stderr, flush=True)
+    return told | {"slowest_s": many[-1]["cpu_s"], "peak_mib": max(one["peak_mib"] for one in many)}
+
+
+class Growth:
+    """What was measured so far, by number of stocks and trip, kept in a file as it comes."""
+
+    def __init__(self, folder: Path, options: argparse.Namespace) -> None:
+        self.folder, self.options = folder, options
+        self.path = folder / "growth.json"
+        self.found: dict[int, dict[str, Told]] = {}
+        if self.path.is_file():
+            held = json.loads(self.path.read_text())
+            if held["rows"] != options.rows:
+                raise SystemExit(f"{self.path} was measured with --rows {held['rows']}")
+            self.found = {int(size): trips for size, trips in held["sizes"].items()}
+
+    def measure(self, stocks: int) -> None:
+        """Take the trips of one size that are not held yet, and remove its market after the last of them."""
+        from benchmarks.market import generate
+        from financial_model.base.workspace import Workspace
+
+        held = self.found.setdefault(stocks, {})
+        missing = [trip for trip in self.options.trips if trip not in held]
+        if not missing:
+            return
+        root = self.folder / str(stocks)
+        if not (root / "full_stock_data" / "stock_list.csv").is_file():
+            generate(Workspace(root), stocks, self.options.rows)
+            for trip in sorted(held.keys() & {"build", "features"}):  # what later trips stand on
+                child(trip, str(root))
+        for trip in missing:
+            if trip == "forecast":
+                self._lend_checkpoint(root)
+            held[trip] = measure_trip(trip, str(root), self.options.repeats if trip in CHEAP else 1)
+            sizes = {size: self.found[size] for size in sorted(self.found)}
+            self.path.write_text(json.dumps({"rows": self.options.rows, "sizes": sizes}, indent=1))
+        shutil.rmtree(root)
+
+    def _lend_checkpoint(self, root: Path) -> None:
+        """One checkpoint, trained at the first size that needs it, serves all."""
+        kept, lent = self.folder / f"{CHECKPOINT}.pt", root / "output" / f"{CHECKPOINT}.pt"
+        if not kept.is_file():
+            child("checkpoint", str(root))
+            shutil.copy(lent, kept)
+        lent.parent.mkdir(exist_ok=True)
+        shutil.copy(kept, lent)
+
+
 def exponent(sizes: list[int], seconds: list[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0]) if len(sizes) > 1 else float("nan")
 
 
-def measure_size(folder: str, trips: list[str], repeats: int) -> dict[str, Told]:
-    """Each trip at one size: the fastest of its repeats, the highest of their peaks."""
-    found = {}
-    for trip in trips:
-        many = [child(trip, folder) for _ in range(repeats if trip in CHEAP else 1)]
-        best = min(many, key=lambda one: one["cpu_s"])
-        found[trip] = best | {
-            "peak_mib": max(one["peak_mib"] for one in many),
-            "slowest_s": max(one["cpu_s"] for one in many),
-        }
-        print(trip, json.dumps(found[trip]), file=sys.stderr, flush=True)
-    return found
+def curve(found: dict[int, dict[str, Told]], trip: str) -> tuple[list[int], list[float]]:
+    """(sizes, processor seconds) of a trip, of the sizes at which it was taken."""
+    sizes = [size for size in sorted(found) if trip in found[size]]
+    return sizes, [found[size][trip]["cpu_s"] for size in sizes]
 
 
-def tell(found: dict[int, dict[str, Told]], trips: list[str], rows: int, repeats: int) -> None:
-    sizes = list(found)
+def tell(found: dict[int, dict[str, Told]], options: argparse.Namespace) -> None:
+    sizes = sorted(found)
 
     def table(title: str, cell: Any, *more: str) -> None:
         lines = []
-        for trip in trips:
-            line = [trip, *(cell(found[size][trip]) for size in sizes)]
-            if more:
-                line.append(f"{exponent(sizes, [found[size][trip]['cpu_s'] for size in sizes]):.2f}")
-            lines.append(line)
+        for trip in options.trips:
+            line = [trip, *(cell(found[size][trip]) if trip in found[size] else "" for size in sizes)]
+            lines.append([*line, f"{exponent(*curve(found, trip)):.2f}"] if more else line)
         print_table(title, ("trip", *(f"{size:,}" for size in sizes), *more), lines)
 
     print(describe_machine("pyarrow", "numpy", "torch"))
-    title = f"Processor seconds (slowest of {repeats}) by number of stocks, {rows:,} sessions"
+    title = f"Processor seconds (slowest of {options.repeats}) by stocks, {options.rows:,} sessions"
     table(title, lambda one: f"{one['cpu_s']:.3g} ({one['slowest_s']:.3g})", "exponent")
     table("Wall seconds, of the same repeat", lambda one: f"{one['wall_s']:.3g}")
     table("Peak resident memory, MiB", lambda one: f"{one['peak_mib']:.0f}")
@@ -211,16 +260,16 @@ def plot(found: dict[int, dict[str, Told]], trips: list[str], path: Path) -> Non
 
     figure = go.Figure()
     for trip in trips:
-        seconds = [one[trip]["cpu_s"] for one in found.values()]
-        name = f"{trip} ({exponent(list(found), seconds):.2f})"
-        figure.add_scatter(x=list(found), y=seconds, name=name, mode="lines+markers")
+        sizes, seconds = curve(found, trip)
+        name = f"{trip} ({exponent(sizes, seconds):.2f})"
+        figure.add_scatter(x=sizes, y=seconds, name=name, mode="lines+markers")
     figure.update_layout(
         title="Processor seconds by number of stocks (exponent)",
         template="plotly_white",
         width=900,
         height=560,
     )
-    figure.update_xaxes(type="log", title="stocks", tickvals=list(found))
+    figure.update_xaxes(type="log", title="stocks", tickvals=sorted(found))
     figure.update_yaxes(type="log", title="seconds")
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
@@ -248,6 +297,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--repeats", type=int, default=3, help="of the trips that are over in seconds")
     parser.add_argument("--trips", nargs="+", default=list(TRIPS), choices=TRIPS)
+    parser.add_argument("--work", type=Path, help="a folder that keeps what was measured; see above")
     parser.add_argument("--market", help="a workspace made by benchmarks/market.py, measured as it is")
     parser.add_argument("--plot", type=Path, help="write the curves as a PNG (needs plotly and Chromium)")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
@@ -260,32 +310,17 @@ def main() -> None:
             print(json.dumps(take(kind, folder)))
         return
     if options.market:
-        found = {0: measure_size(options.market, options.trips, options.repeats)}
-        tell(found, options.trips, options.rows, options.repeats)
+        repeats = {trip: options.repeats if trip in CHEAP else 1 for trip in options.trips}
+        tell({0: {trip: measure_trip(trip, options.market, repeats[trip]) for trip in repeats}}, options)
         return
-    from benchmarks.market import generate
-    from financial_model.base.workspace import Workspace
-
-    found, checkpoint = {}, None
     with tempfile.TemporaryDirectory() as folder:
+        growth = Growth(options.work or Path(folder), options)
+        growth.folder.mkdir(parents=True, exist_ok=True)
         for stocks in options.stocks:
-            root = Path(folder) / str(stocks)
-            generate(Workspace(root), stocks, options.rows)
-            before = [trip for trip in options.trips if trip not in ("forecast", "evaluate")]
-            found[stocks] = measure_size(str(root), before, options.repeats)
-            if checkpoint is None and "forecast" in options.trips:
-                checkpoint = Path(folder) / f"{CHECKPOINT}.pt"
-                child("checkpoint", str(root))
-                shutil.copy(root / "output" / checkpoint.name, checkpoint)
-            if checkpoint is not None:
-                (root / "output").mkdir(exist_ok=True)
-                shutil.copy(checkpoint, root / "output" / checkpoint.name)
-            after = [trip for trip in options.trips if trip not in before]
-            found[stocks] |= measure_size(str(root), after, options.repeats)
-            shutil.rmtree(root)
-    tell(found, options.trips, options.rows, options.repeats)
+            growth.measure(stocks)
+    tell(growth.found, options)
     if options.plot:
-        plot(found, options.trips, options.plot)
+        plot(growth.found, options.trips, options.plot)
 
 
 if __name__ == "__main__":
