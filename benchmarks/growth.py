@@ -161,7 +161,7 @@ def train_checkpoint(folder: str) -> None:
         }
     )
     train_model(settings, workspace, Progress())
-    (made,) = (workspace.root / "output").glob(f"{CHECKPOINT}_*_best.pt")
+    made = max((workspace.root / "output").glob(f"{CHECKPOINT}_*_best.pt"))  # of what a cut-off run left too
     shutil.copy(made, made.with_name(f"{CHECKPOINT}.pt"))
 
 
