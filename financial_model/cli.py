@@ -440,6 +440,7 @@ def _settings(kind: type[S], config: Path | None, **options: Any) -> S:
     """Settings from a file, then from the options that were given."""
     values: dict[str, Any] = {}
     if config is not None:
+        config = user_path(config)
         if not config.is_file():
             raise BadSetting("config", str(config), "a JSON file of settings")
         values = read_json(config)

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import itertools
 import json
+import math
 import os
 import re
 import shutil
@@ -24,6 +25,8 @@ RESERVED_NAMES = frozenset(
     ["con", "prn", "aux", "nul", *(f"com{k}" for k in range(1, 10)), *(f"lpt{k}" for k in range(1, 10))]
 )
 NAME_PATTERN = re.compile(r"[\w][\w .-]{0,79}", re.UNICODE)
+# Of one part and of a whole path, in bytes; the systems' own answer to more is an OSError wherever it is met.
+MAX_PART_BYTES, MAX_PATH_BYTES = 255, 4000
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # An open reader makes a rename fail on Windows; readers here close within moments.
 RENAME_TRIES, RENAME_PAUSE_S = 40, 0.05
@@ -97,6 +100,8 @@ workspace. Use letters, digits, '_' and '-' in a folder inside the workspace.
                 raise UnsafePath(text, "it leaves the workspace")
             if part.split(".")[0].strip().lower() in RESERVED_NAMES:
                 raise UnsafePath(text, f"{part!r} is reserved by Windows")
+        if _is_too_long(windows.parts):
+            raise UnsafePath(f"{text[:80]}...", "it is longer than a path may be")
         path = self.root.joinpath(*windows.parts)
         resolved = path.resolve()
         if not resolved.is_relative_to(self.root):
@@ -109,10 +114,17 @@ def user_path(text: str | Path) -> Path:
     try:
         if "\0" not in str(text):
             os.fsencode(text)
-            return Path(text).expanduser()
+            path = Path(text).expanduser()
+            if not _is_too_long(path.parts):
+                return path
     except (RuntimeError, ValueError):  # ~ of a stranger, or text that no system can write
         pass
     raise UnsafePath(ascii(str(text)[:80]), "it is no path of this machine")
+
+
+def _is_too_long(parts: tuple[str, ...]) -> bool:
+    sizes = [len(part.encode("utf-8", "surrogatepass")) for part in parts]
+    return max(sizes, default=0) > MAX_PART_BYTES or sum(sizes) + len(sizes) > MAX_PATH_BYTES
 
 
 def check_name(name: str) -> str:
@@ -195,9 +207,17 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file of ours; DamagedFile when it is not one."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise DamagedFile(path, f"it is not JSON ({error})", "Delete it, or restore a copy.") from error
+
+
+def _finite(text: str) -> float:
+    """A number of a JSON file; NaN and infinity are none, whatever Python's reader says."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number")
+    return number
 
 
 @contextlib.contextmanager

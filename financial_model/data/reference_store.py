@@ -211,6 +211,8 @@ def _read_text_columns(path: Path) -> dict[str, pa.Array]:
     data = decode(path)
     header = data.split(b"\n", 1)[0].decode("utf-8", "replace").strip("\r")
     names = [text.strip().strip('"').lower() for text in header.split(",")]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise BadTable(path, "the header", f"{twice[0]!r:.60} twice", "a name of its own for each column")
     try:
         table = pa.csv.read_csv(
             pa.BufferReader(data),

@@ -17,6 +17,8 @@ from financial_model.base.workspace import (
     check_name,
     locked,
     read_json,
+    remove_old_parts,
+    user_path,
     write_atomically,
     write_json,
 )
@@ -42,14 +44,27 @@ def test_a_full_disk_is_told_and_leaves_the_old_file(tmp_path):
     assert path.read_text() == "old"
 
 
+def test_what_killed_writers_left_is_swept_when_it_is_old(tmp_path):
+    old, young, whole = (tmp_path / name for name in (".a.json.7-0.part", ".b.json.8-0.part", "c.part"))
+    folder = tmp_path / ".features.9-0.part"
+    folder.mkdir()
+    for path in (old, young, whole, folder / "x"):
+        path.write_text("x")
+    for path in (old, whole, folder):
+        os.utime(path, (time.time() - 4000,) * 2)
+    remove_old_parts(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [young.name, whole.name]
+
+
 def test_json_comes_back_equal(tmp_path):
     value = {"名称": "平安银行", "numbers": [1, 2.5, None, True]}
     write_json(tmp_path / "v.json", value)
     assert read_json(tmp_path / "v.json") == value
 
 
-def test_damaged_json_is_one_of_our_errors(tmp_path):
-    (tmp_path / "v.json").write_text('{"a": ')
+@pytest.mark.parametrize("text", ['{"a": ', '{"a": NaN}', '{"a": -Infinity}', '{"a": 1e999}', "[" * 100_000])
+def test_damaged_json_is_one_of_our_errors(tmp_path, text):
+    (tmp_path / "v.json").write_text(text)
     with pytest.raises(DamagedFile, match="not JSON"):
         read_json(tmp_path / "v.json")
 
@@ -69,11 +84,21 @@ def test_damaged_json_is_one_of_our_errors(tmp_path):
         " ",
         "NUL",
         "out/com1.pt",
+        "a" * 256,
+        "一" * 86,
+        "a/" * 3000,
     ],
 )
 def test_paths_that_leave_the_workspace_are_refused(tmp_path, path):
     with pytest.raises(UnsafePath):
         Workspace(tmp_path).inside(path)
+
+
+@pytest.mark.parametrize("text", ["~stranger-to-this-machine/x", "a\0b", "a\ud800", "a" * 5000, "a/" * 5000])
+def test_what_can_be_no_path_of_this_machine_is_refused_in_a_line_that_can_be_printed(text):
+    with pytest.raises(UnsafePath) as refused:
+        user_path(text)
+    str(refused.value).encode()
 
 
 def test_a_link_that_leads_out_is_refused(tmp_path):

@@ -171,6 +171,7 @@ def test_merging_replaces_the_rows_of_the_given_codes_alone(store):
         ("corporate_actions", "code,date,cash_per_10\nSH600000,2018-06-29,much\n", "column cash_per_10"),
         ("st_periods", "code,from,to\nabc,2018-06-29,\n", "a code such as SH600519"),
         ("st_periods", "code,from,to\nSH600000\n", "3 columns a row"),
+        ("st_periods", "code,from,from\nSH600000,2018-06-29,\n", "'from' twice.*a name of its own"),
     ],
 )
 def test_a_bad_table_says_where_and_what_was_expected(tmp_path, name, text, told):

@@ -194,6 +194,43 @@ def test_torn_and_foreign_lines_of_events_are_passed_over(make_jobs):
     assert len(jobs.get(job.id).trail.epochs) == 2
 
 
+def test_a_line_of_events_that_is_too_long_hides_none_that_follow(make_jobs, monkeypatch):
+    from financial_model.ui import jobs as module
+
+    monkeypatch.setattr(module, "MAX_LINE_BYTES", 1000)
+    jobs = make_jobs()
+    job = jobs.start("train", TrainSettings())
+    epoch = {"kind": "epoch", "time": 1.0, "epoch": 1, "train_loss": 2.0}
+    long = {"kind": "note", "message": "x" * 5000}
+    (job.folder / "events.jsonl").write_text(json.dumps(long) + "\n" + json.dumps(epoch) + "\n")
+    assert jobs.get(job.id).trail.epochs == [epoch]
+
+
+@pytest.mark.parametrize("text", ["", '{"pid": 12', "[]", '"pid"'])
+def test_a_torn_record_of_a_process_is_none_and_hides_no_job(make_jobs, text):
+    jobs = make_jobs()
+    torn, other = (jobs.start("train", TrainSettings()) for _ in range(2))
+    (torn.folder / "process.json").write_text(text)
+    assert {job.id: job.state for job in jobs.all()} == {torn.id: "queued", other.id: "queued"}
+
+
+def test_a_job_whose_process_was_never_identified_is_lost_and_does_not_run_for_ever(make_jobs):
+    jobs = make_jobs()
+    job = jobs.start("train", TrainSettings())
+    process = {"pid": os.getpid(), "identity": None, "started_at": time.time()}
+    (job.folder / "process.json").write_text(json.dumps(process))
+    assert state_of(jobs, job) == "lost"
+
+
+def test_a_folder_named_after_no_date_keeps_no_new_job_from_starting(make_jobs, workspace):
+    jobs = make_jobs()
+    strange = workspace.jobs_dir / "99991399_999999_train_abcd"
+    old = jobs.start("train", TrainSettings())
+    old.folder.rename(strange)
+    assert jobs.start("train", TrainSettings()).state == "queued"
+    assert len(jobs.all()) == 2
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"command": "rm -rf"}', '{"command": "train", "settings": 3}']
 )
