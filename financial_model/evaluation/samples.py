@@ -40,6 +40,8 @@ class Forecasts:
     quantiles: Floats | None
 
     def only(self, keep: Mask) -> "Forecasts":
+        if keep.all():
+            return self
         quantiles = None if self.quantiles is None else self.quantiles[keep]
         return Forecasts(self.row[keep], self.score[keep], quantiles)
 
