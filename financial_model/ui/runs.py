@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -85,18 +86,19 @@ class RunReader:
         for folder in self._folders(jobs):
             names = _names_in(folder)
             labels = _labels(folder)
+            runs = [match for name in names if (match := RUN_FILE.fullmatch(name))]
+            shared = Counter(match["name"] for match in runs)
             checkpoints: dict[str, list[Path]] = {}
             for name in names:
                 if match := CHECKPOINT_FILE.fullmatch(name):
                     checkpoints.setdefault(match["stem"], []).append(folder / name)
-            for name in names:
-                match = RUN_FILE.fullmatch(name)
-                if match is not None and len(found) < MAX_RUNS:
-                    run = self._read(
-                        folder, match["stem"], match["stamp"], labels, checkpoints.get(match["stem"], [])
-                    )
-                    if run is not None:
-                        found[folder / name] = run
+            for match in runs[: MAX_RUNS - len(found)]:
+                stem = match["stem"]
+                # A name that no other run has needs no date behind it.
+                label = str(labels.get(stem) or (match["name"] if shared[match["name"]] == 1 else stem))
+                run = self._read(folder, stem, match["stamp"], label, checkpoints.get(stem, []))
+                if run is not None:
+                    found[folder / match.string] = run
         self._known = {path: known for path, known in self._known.items() if path in found}
         return sorted(found.values(), key=lambda run: (run.stamp, run.id), reverse=True)
 
@@ -115,14 +117,12 @@ class RunReader:
                     folders.add(self.workspace.inside(str(job.settings.get("output") or "output")))
         return sorted(folders)
 
-    def _read(
-        self, folder: Path, stem: str, stamp: str, labels: dict[str, Any], checkpoints: list[Path]
-    ) -> Run | None:
+    def _read(self, folder: Path, stem: str, stamp: str, label: str, checkpoints: list[Path]) -> Run | None:
         path, metrics = folder / f"{stem}_run.json", folder / f"{stem}_metrics.jsonl"
         seen = (
             _stamp(path),
             _stamp(metrics),
-            labels.get(stem),
+            label,
             tuple(sorted((p.name, _stamp(p)) for p in checkpoints)),
         )
         known = self._known.get(path)
@@ -144,7 +144,7 @@ class RunReader:
             id=(folder / stem).relative_to(root).as_posix(),
             stem=stem,
             stamp=stamp,
-            label=str(labels.get(stem) or stem),
+            label=label,
             facts=facts,
             history=tuple(told if len(told) > len(epochs) else epochs),
             checkpoints=tuple(p.relative_to(root).as_posix() for p in newest),

@@ -44,7 +44,7 @@ def reader(workspace):
 def test_a_run_is_listed_with_its_epochs_and_checkpoints(workspace, reader):
     name = write_run(workspace, checkpoints=("best", "epoch5", "final"))
     (run,) = reader.all([])
-    assert (run.id, run.label, run.epochs) == (name, "first_20180101_120000", (1, TrainSettings().epochs))
+    assert (run.id, run.label, run.epochs) == (name, "first", (1, TrainSettings().epochs))
     assert run.best["valid_rank_ic"] == 0.05
     assert run.is_simulated
     assert run.span("train") == ("2015-01-05", "2016-12-30")
