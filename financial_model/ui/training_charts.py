@@ -101,8 +101,12 @@ def rank_ic_chart(job: Job | None, previous: Job | None, t: Translate) -> dict[s
                 )
             )
     if not traces:
-        waiting = job is not None and job.is_running
-        return empty_card(title, t("train.chart.first_epoch" if waiting else "train.chart.empty"), subtitle)
+        why = "train.chart.empty"
+        if job is not None and job.trail.epochs:
+            why = "train.chart.rank_ic.few"
+        elif job is not None and job.is_running:
+            why = "train.chart.first_epoch"
+        return empty_card(title, t(why), subtitle)
     layout = {
         "annotations": notes,
         "xaxis": _epoch_axis(job or previous, t, points),

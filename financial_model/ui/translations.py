@@ -132,6 +132,21 @@ class Translate:
         except (KeyError, IndexError, ValueError):
             return message
 
+    def warning(self, event: dict[str, Any]) -> str:
+        """What a job warns of, in this language; its own words where it has no text here.
+
+        >>> Translate("zh").warning({"key": "no_amp", "message": "Mixed precision is left out."})
+        'CPU 上混合精度不会更快，已关闭。'
+        """
+        text, key = str(event.get("message", "")), f"warning.{event.get('key')}"
+        if self.language == "en" and text:
+            return text
+        try:
+            fields = {name: self._field(name, value) for name, value in event.items()}
+            return TEXTS[key][self._column].format_map(fields)
+        except (KeyError, IndexError, ValueError):
+            return text
+
     def _field(self, name: str, value: Any) -> str:
         if name == "setting":
             return self.choice("setting", value)

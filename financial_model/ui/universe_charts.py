@@ -216,7 +216,10 @@ def heat_chart(result: Json | None, t: Translate) -> Json:
         return empty_card(title, t("universe.empty"))
     industries = [name for name, stocks in zip(heat["industries"], heat["stocks"], strict=True) if stocks]
     columns = [values for values, stocks in zip(heat["percentile"], heat["stocks"], strict=True) if stocks]
-    names = [t(f"industry.{name}") for name in industries]
+    names = [
+        t.choice("industry.short", name) if t.has(f"industry.short.{name}") else t(f"industry.{name}")
+        for name in industries
+    ]
     styles = [t(f"style.{name.removeprefix('style_')}") for name in heat["styles"]]
     z = [[column[row] for column in columns] for row in range(len(styles))]
     trace = {
@@ -239,7 +242,7 @@ def heat_chart(result: Json | None, t: Translate) -> Json:
     layout = {
         "margin": {"l": 64, "r": 8, "t": 8, "b": 26},
         "hovermode": "closest",
-        "xaxis": x_axis(type="category", showline=False, tickangle=0, ticks=""),
+        "xaxis": x_axis(type="category", showline=False, ticks="", automargin=True),
         "yaxis": y_axis(type="category", autorange="reversed", showgrid=False, showline=False, ticks=""),
     }
     return card(

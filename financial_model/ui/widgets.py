@@ -2,10 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
 
 from .jobs import Job
 from .translations import Translate
+
+if TYPE_CHECKING:
+    from .frame import Page
 
 
 def figures(entries: Iterable[tuple[str, str, str] | tuple[str, str, str, str]]) -> str:
@@ -34,16 +39,40 @@ def legend(entries: Sequence[tuple[str, str]]) -> str:
     return f'<div class="keys">{keys}</div>'
 
 
-def message(text: str, kind: str = "", small: str = "", log: str = "", log_label: str = "") -> str:
-    """A sentence in place; kind "" (fine), "warn" or "failed"; the log folded away under it."""
+def fold(page: "Page", key: str, kind: str = "", *, visible: bool = True) -> tuple[gr.Accordion, gr.HTML]:
+    """A closed group of settings and, at the right of its name, what is in it."""
+    with gr.Column(elem_classes=["fold-box", *kind.split()], visible=visible):
+        told = gr.HTML("", apply_default_css=False, elem_classes="fold-value")
+        accordion = page.make(gr.Accordion, key, open=False, elem_classes="fold")
+    return accordion, told
+
+
+def message(
+    text: str,
+    kind: str = "",
+    small: str = "",
+    log: str = "",
+    log_label: str = "",
+    to: tuple[str, str] | None = None,
+) -> str:
+    """A sentence in place; kind "" (fine), "warn" or "failed"; the log folded away under it.
+
+    to: (tab, its name), the tab where the sentence sends the reader.
+    """
     if not text:
         return ""
-    more = f"<small>{escape(small)}</small>" if small else ""
+    more = go_to(*to) if to else ""
+    more += f"<small>{escape(small)}</small>" if small else ""
     if log:
         more += (
             f'<details><summary>{escape(log_label)}</summary><pre class="log">{escape(log)}</pre></details>'
         )
     return f'<div class="message {kind}" role="status">{escape(text)}{more}</div>'
+
+
+def go_to(tab: str, name: str) -> str:
+    """A link to another tab of the page."""
+    return f' <button type="button" class="go-to" data-open-tab="{tab}">{escape(name)} →</button>'
 
 
 def tag(text: str, kind: str = "") -> str:
@@ -120,6 +149,14 @@ def job_message(t: Translate, job: Job | None, ahead: int = 0) -> str:
     if job.state == "lost":
         return message(t("job.lost"), "failed", log=job.log_tail(2000), log_label=t("job.log"))
     return message(job_error(t, job), "failed", log=job.log_tail(4000), log_label=t("job.log"))
+
+
+def job_warnings(t: Translate, job: Job | None, most: int = 3) -> str:
+    """What a job warns of, the newest last; how many more there are when they are many."""
+    events = [event for event in job.trail.notes if event.get("kind") == "warning"] if job else []
+    told = list(dict.fromkeys(t.warning(event) for event in events))
+    lines = told[-most:] + ([t("job.more_warnings", count=len(told) - most)] if len(told) > most else [])
+    return "".join(message(line, "warn") for line in lines)
 
 
 def job_error(t: Translate, job: Job) -> str:

@@ -180,6 +180,11 @@ window.Hermes = (function () {
     const button = document.getElementById(`tab-${name}-button`);
     if (button) button.click();
   }
+  // On a narrow screen the strip of tabs scrolls: the chosen one is brought into view.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest && event.target.closest(".tab-container button[role=tab]");
+    if (button) setTimeout(() => button.scrollIntoView({ block: "nearest", inline: "center" }), 0);
+  });
   function setTheme(theme) {
     store.setItem("hermes.theme", theme);
     document.body.classList.toggle("dark", theme === "dark");

@@ -19,6 +19,7 @@ from ..translations import Translate, figure
 
 SOURCES = ("download", "import", "simulate")
 COMMANDS = ("download", "import", "simulate", "build-panel")
+WIDE = ["pair", "wide-left"]
 MAX_FAILURES_SHOWN, MAX_SERVERS_SHOWN = 100, 40
 SERVER_KINDS = {"ok": "ok", "slow": "warn", "resting": "warn", "unknown": ""}
 REMEDY_KINDS = {"retry": "warn", "other_server": "warn"}
@@ -331,9 +332,9 @@ def settings_column(page: Page) -> tuple[list[Any], Any, list[Any]]:
 def results_column(page: Page) -> None:
     with gr.Column(elem_classes="results"):
         headline = gr.HTML("", apply_default_css=False, elem_id="download-headline")
-        with gr.Row(elem_classes=["pair", "wide-left"]):
+        with gr.Row(elem_classes=WIDE) as charts:
             speed, years = LiveChart(height=230), LiveChart(height=230)
-        with gr.Row(elem_classes=["pair", "wide-left"]):
+        with gr.Row(elem_classes=WIDE) as lists:
             failures = gr.HTML("", apply_default_css=False)
             servers = gr.HTML("", apply_default_css=False)
         quality = gr.HTML("", apply_default_css=False)
@@ -341,6 +342,10 @@ def results_column(page: Page) -> None:
     def look(view: View) -> list[Any]:
         job = view.latest(*COMMANDS)
         download = view.latest("download")
+        # A market that no server gave has no speed, no failures and no servers to show.
+        is_quiet = (
+            download is None and bool(view.market.stocks) and not (view.market.metadata or {}).get("servers")
+        )
         return [
             _headline(view, job),
             speed_chart(download, view.t),
@@ -348,9 +353,11 @@ def results_column(page: Page) -> None:
             _failures(view.market, view.t),
             _servers(view, download),
             _quality(view.market, view.t),
+            gr.update(elem_classes=[*WIDE, *(["last-only"] if is_quiet else [])]),
+            gr.update(elem_classes=[*WIDE, *(["gone"] if is_quiet else [])]),
         ]
 
-    page.live([headline, speed, years, failures, servers, quality], look)
+    page.live([headline, speed, years, failures, servers, quality, charts, lists], look)
 
 
 def _headline(view: View, job: Job | None) -> str:
@@ -364,9 +371,12 @@ def _headline(view: View, job: Job | None) -> str:
         notice = widgets.job_message(t, job, view.ahead(job))
     elif view.market.stocks and not view.market.has_panel and not (job and job.is_active):
         notice = widgets.message(t("download.build.hint"), "warn")
-    elif view.market.is_simulated and not (job and job.is_active):
-        notice = widgets.message(t("download.practice"), "warn")
-    return f'<section class="card">{body}{notice}</section>'
+    elif view.market.has_panel and not (job and job.is_active):
+        # What was brought in is ready: on to the next step of the work.
+        practice = t("download.practice") if view.market.is_simulated else t("download.ready")
+        kind = "warn" if view.market.is_simulated else ""
+        notice = widgets.message(practice, kind, to=("universe", t("tab.universe")))
+    return f'<section class="card">{body}{notice}{widgets.job_warnings(t, job)}</section>'
 
 
 def _running_figures(t: Translate, job: Job) -> str:
@@ -517,7 +527,8 @@ def _quality(market: MarketStatus, t: Translate) -> str:
     """What the checks found in the bars, what became of such rows, and an example of each."""
     title, findings = t("download.quality"), market.quality.get("findings")
     if not market.quality:
-        return widgets.card(title, f'<p class="help">{escape(t("download.quality.none"))}</p>')
+        why = "practice" if market.is_simulated else "unchecked" if market.has_panel else "none"
+        return widgets.card(title, f'<p class="help">{escape(t(f"download.quality.{why}"))}</p>')
     checked = t(
         "download.quality.checked",
         stocks=market.quality.get("codes", 0),

@@ -1,5 +1,6 @@
 """Evaluation: what a model is worth on sessions it never saw, and what trading it would have brought."""
 
+import re
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,8 @@ def build(page: Page) -> None:
                 js_on_load="element.addEventListener('click', () => "
                 "element.closest('.toolbar').classList.toggle('unfolded'))",
             )
-        with gr.Accordion("", open=False, elem_classes=["fold", "card", "options-fold"]) as options:
+        options, told_options = widgets.fold(page, "evaluation.options", "options-box")
+        with options:
             with gr.Row(elem_classes="toolbar"):
                 baselines = page.make(gr.Checkbox, "evaluation.baselines", value=True)
             with gr.Row(elem_classes="toolbar") as walk_options:
@@ -205,14 +207,14 @@ def build(page: Page) -> None:
         except FinancialModelError as error:
             box = actions.error_message(t.language, error) if values[0] else ""
         return [
-            gr.update(label=summary),
+            escape(summary),
             gr.update(visible=mode == "evaluate"),
             gr.update(visible=mode == "walk"),
             gr.update(visible=mode == "backtest"),
             box,
         ]
 
-    page.derive([options, baselines, walk_options, backtest_options, command], tell, [mode, *fields])
+    page.derive([told_options, baselines, walk_options, backtest_options, command], tell, [mode, *fields])
 
     # ------------------------------------------------------------------ what is alive
 
@@ -228,7 +230,7 @@ def build(page: Page) -> None:
         mine = None if is_backtest else result
         book = result if is_backtest else None
         key = (mode, shown.id if shown else "", t.language)
-        old = ["drawings", *(["old"] if is_busy and result else [])]
+        old = ["drawings", *(["old"] if is_busy and result else []), *([] if result else ["bare"])]
 
         def draw(name: str, make: Any, what: Json | None) -> Any:
             return reader.drawn((name, *key), lambda: make(what, t))
@@ -293,7 +295,7 @@ def _first_allowed(runs: list[Run], chosen: list[str]) -> str:
 def _notice(view: View, job: Job | None, busy: Job | None, chosen: list[str] | None) -> str:
     t = view.t
     if not view.market.has_panel:
-        return widgets.message(t("inference.no_panel"), "warn")
+        return widgets.message(t("inference.no_panel"), "warn", to=("download", t("tab.download")))
     if busy is not None and busy.is_running:
         share = busy.share()
         stage = t(f"job.doing.{busy.command}") + (f" · {100 * share:.0f} %" if share is not None else "")
@@ -303,7 +305,7 @@ def _notice(view: View, job: Job | None, busy: Job | None, chosen: list[str] | N
     if job is not None and job.state != "done":
         return widgets.job_message(t, job, view.ahead(job))
     if not chosen:
-        return widgets.message(t("inference.no_checkpoint"), "warn")
+        return widgets.message(t("inference.no_checkpoint"), "warn", to=("multi", t("tab.multi")))
     return ""
 
 
@@ -326,7 +328,8 @@ def with_error(mean: Json | None, digits: int = 4) -> tuple[str, str]:
     """(figure, "± error") of {"mean", "se"}."""
     if not mean or mean.get("mean") is None:
         return "—", ""
-    return figure(mean["mean"], digits), f"± {figure(mean.get('se'), digits)}"
+    error = mean.get("se")
+    return figure(mean["mean"], digits), f"± {figure(error, digits)}" if error is not None else ""
 
 
 def headline_card(t: Translate, result: Json | None) -> str:
@@ -377,7 +380,13 @@ def headline_card(t: Translate, result: Json | None) -> str:
 def named_baselines(t: Translate, one: Json) -> str:
     """The headline of an evaluation with the baseline it names in the words of the page."""
     sentence, against = str(one["headline"].get(t.language, "")), one["headline"].get("against")
-    return sentence.replace(str(against), baseline_name(t, str(against))) if against else sentence
+    if not against:
+        return sentence
+    name = baseline_name(t, str(against))
+    if t.language == "zh" and not name.isascii():
+        # Between Chinese words no space is set.
+        return re.sub(rf" ?{re.escape(str(against))} ?", name, sentence)
+    return sentence.replace(str(against), name)
 
 
 def _side_by_side(t: Translate, result: Json) -> str:
@@ -444,15 +453,18 @@ def leak_card(t: Translate, result: Json | None) -> str:
     told = one.get("settings") or {}
     split = told.get("split") or {}
     known = split.get("valid") or split.get("train") or ["", "—"]
-    facts = [
-        t("evaluation.fingerprint", value=str(one.get("data_fingerprint", ""))[:12]),
-        t("evaluation.trained_to", date=(split.get("train") or ["", "—"])[1]),
-        t("evaluation.valid_to", date=known[1]),
-        t("evaluation.purge", count=split.get("purge", "—")),
-        t("evaluation.seed", seed=(told.get("train") or {}).get("seed", "—")),
-    ]
+    facts = [t("evaluation.fingerprint", value=str(one.get("data_fingerprint", ""))[:12])]
+    if split:  # a walk forward has a split a fold
+        facts += [
+            t("evaluation.trained_to", date=(split.get("train") or ["", "—"])[1]),
+            t("evaluation.valid_to", date=known[1]),
+            t("evaluation.purge", count=split.get("purge", "—")),
+            t("evaluation.seed", seed=(told.get("train") or {}).get("seed", "—")),
+        ]
     sub = t("evaluation.leaks.some", count=failed) if failed else t("evaluation.leaks.all", count=len(rows))
-    return widgets.card(title, f'<div class="scroll">{body}</div>', sub if rows else "", " · ".join(facts))
+    return widgets.card(
+        title, f'<div class="scroll wrapping">{body}</div>', sub if rows else "", " · ".join(facts)
+    )
 
 
 def _small(value: Any) -> str:
@@ -482,7 +494,7 @@ def group_tables(t: Translate, result: Json | None) -> str:
             "RankIC",
             "IC",
             t("evaluation.difference"),
-            t("evaluation.without_locked"),
+            t("evaluation.without_locked.short"),
         ]
         body = widgets.table(heads, rows, numbers=range(1, 5), optional=(2, 4))
         cards.append(widgets.card(t("evaluation.baselines.table"), f'<div class="scroll">{body}</div>'))

@@ -109,7 +109,7 @@ def build(page: Page) -> None:
         told = gr.HTML("", apply_default_css=False, elem_id="inference-told")
         notice = gr.HTML("", apply_default_css=False)
         with gr.Row(elem_classes=["pair", "wide-left", "inference-body"]):
-            with gr.Column(elem_classes="stock-side"):
+            with gr.Column(elem_classes="stock-side") as stock_side:
                 with gr.Column(elem_classes=["card", "stock-card"]):
                     headline = gr.HTML("", apply_default_css=False, elem_id="inference-headline")
                     fan = LiveChart(height=380, elem_id="inference-fan")
@@ -117,7 +117,7 @@ def build(page: Page) -> None:
                     steps = gr.HTML("", apply_default_css=False, elem_id="inference-steps")
                     hits = LiveChart(height=170)
                 accuracy = LiveChart(height=230)
-            with gr.Column(elem_classes=["card", "ranking-card"]):
+            with gr.Column(elem_classes=["card", "ranking-card"]) as ranking_card:
                 ranking_head = gr.HTML("", apply_default_css=False)
                 with gr.Row(elem_classes="toolbar"):
                     find = page.make(
@@ -134,7 +134,7 @@ def build(page: Page) -> None:
                             industry_choices(page.t),
                             value="",
                             show_label=False,
-                            min_width=120,
+                            min_width=140,
                             scale=0,
                             filterable=False,
                             label=page.t("universe.industry"),
@@ -293,14 +293,24 @@ def build(page: Page) -> None:
 
     drawings = [headline, fan, steps, hits, accuracy]
     page.derive(drawings, draw, [shown, prices])
-    page.on_load(
-        [shown, *drawings], lambda view: [forecaster.last, *draw(view.t, forecaster.last, "adjusted")]
-    )
+
+    def again(view: View) -> list[Any]:
+        """The forecast that was looked at last, and its stock in the menu."""
+        last = forecaster.last
+        named = (
+            gr.update(choices=[(f"{last['code']} {last['name']}", last["code"])], value=last["code"])
+            if last
+            else gr.skip()
+        )
+        return [last, named, *draw(view.t, last, "adjusted")]
+
+    page.on_load([shown, stock, *drawings], again)
 
     # ------------------------------------------------------------------ what is alive
 
     def look(view: View, checkpoint: str | None, stock: str | None, result: Json | None) -> list[Any]:
         own = view.latest("forecast", where=lambda job: bool(job.settings.get("bars")))
+        is_ranked = reader.newest(view, "scan")[1] is not None
         return [
             gr.update(**choose_checkpoint(runs, view, checkpoint)),
             gr.update(choices=search.find(view.market, "")) if not stock else gr.skip(),
@@ -308,9 +318,12 @@ def build(page: Page) -> None:
             _state_line(view, result),
             _notice(view, checkpoint),
             own_result(page, view, own),
+            gr.update(elem_classes=["stock-side", *([] if result else ["bare"])]),
+            gr.update(elem_classes=["card", "ranking-card", *([] if is_ranked else ["bare"])]),
         ]
 
-    page.live([checkpoint, stock, go, state_line, notice, own_told], look, [checkpoint, stock, shown])
+    parts = [checkpoint, stock, go, state_line, notice, own_told, stock_side, ranking_card]
+    page.live(parts, look, [checkpoint, stock, shown])
 
     def list_ranking(view: View, find: str, industry: str, tradable: bool, result: Json | None) -> list[Any]:
         t = view.t
@@ -362,7 +375,6 @@ def _headline(t: Translate, result: Json | None) -> str:
         ),
         (t("inference.figure.median"), percent(simple(q[2]), 1, signed=True), ""),
         (t("inference.figure.up"), percent(result["up"][-1], 0), ""),
-        (t("universe.figure.as_of"), result["as_of"], ""),
     ]
     tags = (
         widgets.message(t(f"inference.limit.{result['limit']}.note"), "warn") if result.get("limit") else ""
@@ -383,7 +395,10 @@ def steps_card(t: Translate, result: Json | None) -> str:
         mark = "" if step <= announced else "*"
         rows.append(
             [
-                widgets.Markup(f"{escape(day)}{mark} <small>+{step}</small>"),
+                widgets.Markup(
+                    f'<span class="year">{escape(day[:5])}</span>{escape(day[5:])}{mark} '
+                    f"<small>+{step}</small>"
+                ),
                 *(percent(simple(value), 1, signed=True).removesuffix(" %") for value in q[:2]),
                 widgets.Markup(
                     f'<b class="{color}">{percent(median, 1, signed=True).removesuffix(" %")}</b>'
@@ -414,9 +429,9 @@ def _state_line(view: View, result: Json | None) -> str:
 def _notice(view: View, checkpoint: str | None) -> str:
     t = view.t
     if not view.market.has_panel:
-        return widgets.message(t("inference.no_panel"), "warn")
+        return widgets.message(t("inference.no_panel"), "warn", to=("download", t("tab.download")))
     if not checkpoint:
-        return widgets.message(t("inference.no_checkpoint"), "warn")
+        return widgets.message(t("inference.no_checkpoint"), "warn", to=("multi", t("tab.multi")))
     job = view.latest("scan")
     if job is not None and job.is_running:
         return widgets.message(t("inference.ranking.running"))

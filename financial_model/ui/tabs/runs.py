@@ -32,7 +32,7 @@ def build(page: Page) -> None:
         )
         with gr.Column(elem_classes="card"):
             chosen = gr.HTML("", apply_default_css=False)
-            with gr.Row(elem_classes="toolbar"):
+            with gr.Row(elem_classes="toolbar", visible=False) as doings:
                 name = page.make(gr.Textbox, "runs.name", max_lines=1, min_width=220, scale=0)
                 rename = page.make(gr.Button, "runs.rename", scale=0, min_width=90)
                 resume = page.make(gr.Button, "runs.resume", variant="primary", scale=0, min_width=120)
@@ -123,16 +123,13 @@ def build(page: Page) -> None:
             overlay(compared, "valid_loss", t("runs.chart.loss"), t, ".3~g"),
             _table(view, known, [run.id for run in shown]),
             _chosen(t, selected),
-            gr.update(interactive=selected is not None),
+            gr.update(visible=selected is not None),
             gr.update(interactive=is_open),
-            gr.update(interactive=selected is not None),
             gr.update(interactive=selected is not None and _state(selected, view) != "running"),
             _settings(t, shown),
         ]
 
-    page.live(
-        [headline, rank_ic, loss, table, chosen, rename, resume, folder, delete, settings], look, [ticked]
-    )
+    page.live([headline, rank_ic, loss, table, chosen, doings, resume, delete, settings], look, [ticked])
 
 
 def open_folder(path: str) -> None:

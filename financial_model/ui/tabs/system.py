@@ -40,7 +40,7 @@ def build(page: Page) -> None:
             )
             with gr.Column(elem_classes="card"):
                 log = gr.HTML("", apply_default_css=False)
-                with gr.Row(elem_classes="toolbar"):
+                with gr.Row(elem_classes="toolbar", visible=False) as doings:
                     stop = page.make(gr.Button, "system.job.stop", size="sm", scale=0, min_width=90)
                     kill = page.make(gr.Button, "system.job.kill", size="sm", scale=0, min_width=90)
                     forget = page.make(gr.Button, "system.job.forget", size="sm", scale=0, min_width=90)
@@ -92,12 +92,13 @@ def build(page: Page) -> None:
             _log(t, job),
             _versions(t, result),
             gr.update(interactive=not is_checking),
+            gr.update(visible=job is not None),
             gr.update(interactive=job is not None and job.is_active and job.state != "stopping"),
             gr.update(interactive=job is not None and job.state == "stopping"),
             gr.update(interactive=job is not None and not job.is_active),
         ]
 
-    page.live([verdict, checks, jobs, log, versions, again, stop, kill, forget], look, [chosen])
+    page.live([verdict, checks, jobs, log, versions, again, doings, stop, kill, forget], look, [chosen])
 
 
 def _verdict(t: Translate, done: Job | None, result: dict[str, Any], is_checking: bool, root: str) -> str:
@@ -133,7 +134,7 @@ def _checks(t: Translate, result: dict[str, Any], doctor: Job | None) -> str:
     heads = [t(f"system.head.{name}") for name in ("check", "state", "value", "remedy")]
     return widgets.card(
         t("system.checks"),
-        f'<div class="scroll tall">{widgets.table(heads, rows)}</div>',
+        f'<div class="scroll tall wrapping">{widgets.table(heads, rows)}</div>',
         t("system.checks.sub"),
     )
 

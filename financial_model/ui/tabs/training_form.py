@@ -265,7 +265,8 @@ def settings_column(page: Page, tab: str, is_conditional: bool) -> Form:
             with gr.Row():
                 number("learning_rate", precision=None)
                 number("save_interval")
-        with gr.Accordion("", open=False, elem_classes="fold") as architecture:
+        architecture, told_architecture = widgets.fold(page, "train.group.architecture")
+        with architecture:
             with gr.Row():
                 number("hidden")
                 number("layers")
@@ -282,19 +283,22 @@ def settings_column(page: Page, tab: str, is_conditional: bool) -> Form:
                 number("dropout", precision=None)
             with gr.Row():
                 number("prediction")
-        with gr.Accordion("", open=False, elem_classes="fold", visible=is_conditional) as conditions:
+        conditions, told_conditions = widgets.fold(page, "train.group.conditions", visible=is_conditional)
+        with conditions:
             made["with_conditions"] = page.make(gr.Checkbox, "train.with_conditions", value=True)
             with gr.Row():
                 for name in ("industry", "style", "regime"):
                     number(f"{name}_embedding", f"embedding.{name}")
-        with gr.Accordion("", open=False, elem_classes="fold") as speed:
+        speed, told_speed = widgets.fold(page, "train.group.speed")
+        with speed:
             made["mixed_precision"] = page.make(gr.Checkbox, "train.mixed_precision", value=False)
             made["compile"] = page.make(gr.Checkbox, "train.compile", value=False)
             with gr.Row():
                 number("patience")
                 number("seed")
                 number("ensemble")
-        with gr.Accordion("", open=False, elem_classes="fold") as naming:
+        naming, told_naming = widgets.fold(page, "train.group.name")
+        with naming:
             with gr.Row():
                 text("name")
                 text("output")
@@ -315,7 +319,8 @@ def settings_column(page: Page, tab: str, is_conditional: bool) -> Form:
         hint = gr.HTML("", apply_default_css=False)
     command = gr.HTML("", apply_default_css=False, render=False)
     form = Form(tab, is_conditional, made, start, stop, hint, told, command)
-    _connect(page, form, preset, (architecture, conditions, speed, naming), saved, save)
+    told_folds = (told_architecture, told_conditions, told_speed, told_naming)
+    _connect(page, form, preset, told_folds, saved, save)
     return form
 
 
@@ -360,28 +365,30 @@ def _connect(page: Page, form: Form, preset: Any, folds: Sequence[Any], saved: A
         "style_embedding",
         "regime_embedding",
     )
-    summarised += ("mixed_precision", "compile", "name")
+    summarised += ("with_conditions", "mixed_precision", "compile", "name")
 
     def summarise(t: Translate, *values: Any) -> list[Any]:
         """A closed group says what is in it."""
         v = dict(zip(summarised, values, strict=True))
-        kind = "train.group.architecture.lstm" if v["kind"] == "lstm" else "train.group.architecture"
+        kind = "lstm" if v["kind"] == "lstm" else "value"
 
         def on(flag: Any) -> str:
             return t("word.on" if flag else "word.off")
 
-        labels = (
-            t(kind, hidden=v["hidden"], layers=v["layers"], heads=v["heads"]),
+        told = (
+            t(f"train.group.architecture.{kind}", hidden=v["hidden"], layers=v["layers"], heads=v["heads"]),
             t(
-                "train.group.conditions",
+                "train.group.conditions.value",
                 industry=v["industry_embedding"],
                 style=v["style_embedding"],
                 regime=v["regime_embedding"],
-            ),
-            t("train.group.speed", precision=on(v["mixed_precision"]), compile=on(v["compile"])),
-            t("train.group.name", name=v["name"]),
+            )
+            if v["with_conditions"]
+            else t("word.off"),
+            t("train.group.speed.value", precision=on(v["mixed_precision"]), compile=on(v["compile"])),
+            str(v["name"] or ""),
         )
-        return [gr.update(label=text) for text in labels]
+        return [escape(text) for text in told]
 
     def name_preset(t: Translate, *values: Any) -> list[Any]:
         """The preset that the values are, none once one of them was changed."""
@@ -487,11 +494,12 @@ def results_column(page: Page, form: Form, above: Any = None) -> None:
         headline = gr.HTML("", apply_default_css=False, elem_id=f"{form.tab}-headline")
         if above is not None:
             above()
-        with gr.Row(elem_classes="pair"):
+        with gr.Row(elem_classes="pair") as curves:
             rank_ic, loss = LiveChart(height=235), LiveChart(height=235)
-        with gr.Row(elem_classes="pair"):
+        with gr.Row(elem_classes="pair") as details:
             parts, industries = LiveChart(height=235), LiveChart(height=235)
         form.command.render()
+    rows = (curves, details)
 
     def look(view: View) -> list[Any]:
         t = view.t
@@ -511,11 +519,14 @@ def results_column(page: Page, form: Form, above: Any = None) -> None:
             parts_chart(told, t),
             industry_chart(told, t),
         ]
+        # Before the first run one sentence says what will stand here, not one in each card.
+        bare = ["bare"] if told is None and previous is None else []
         inputs = [widget for widget in form.fields if not isinstance(widget, gr.State)]
         is_lstm = job is not None and is_busy
         return [
             _headline(view, job),
             *charts,
+            *[gr.update(elem_classes=["pair", *bare])] * len(rows),
             gr.update(visible=not is_busy, interactive=view.market.has_panel or is_lstm),
             gr.update(visible=is_busy),
             f'<p class="help">{escape(hint)}</p>',
@@ -523,23 +534,26 @@ def results_column(page: Page, form: Form, above: Any = None) -> None:
         ]
 
     inputs = [widget for widget in form.fields if not isinstance(widget, gr.State)]
-    page.live([headline, rank_ic, loss, parts, industries, form.start, form.stop, form.hint, *inputs], look)
+    charts = [rank_ic, loss, parts, industries]
+    page.live([headline, *charts, *rows, form.start, form.stop, form.hint, *inputs], look)
 
 
 def _headline(view: View, job: Job | None) -> str:
     t = view.t
     if job is None:
-        text = t("train.chart.empty") if view.market.has_panel else t("train.no_panel")
-        return f'<section class="card"><p class="help">{escape(text)}</p></section>'
+        if not view.market.has_panel:
+            return widgets.message(t("train.no_panel"), "warn", to=("download", t("tab.download")))
+        return f'<section class="card"><p class="help">{escape(t("train.ready"))}</p></section>'
     notice = widgets.job_message(t, job, view.ahead(job))
     result = job.result() or {}
     if job.state == "done" and result.get("checkpoint"):
-        notice = widgets.message(t("train.finished", path=result["checkpoint"]))
+        finished = t("train.finished", path=result["checkpoint"])
+        notice = widgets.message(finished, to=("inference", t("tab.inference")))
     elif job.state == "stopped" and result.get("checkpoint"):
         notice = widgets.message(t("train.stopped", path=result["checkpoint"]), "warn")
     elif job.state == "running" and not job.trail.step:
         notice = widgets.message(t("train.preparing"))
-    return f'<section class="card">{training_figures(t, job)}{notice}</section>'
+    return f'<section class="card">{training_figures(t, job)}{notice}{widgets.job_warnings(t, job)}</section>'
 
 
 def training_figures(t: Translate, job: Job) -> str:
@@ -555,13 +569,11 @@ def training_figures(t: Translate, job: Job) -> str:
     entries.append((t("train.figure.epoch"), str(step.get("epoch", 0)), behind))
     left = job.left_s() if job.is_running else None
     used = max(0.0, (job.ended_at or job.trail.last_time) - (job.started_at or job.trail.last_time))
-    entries.append(
-        (
-            t("train.figure.left"),
-            t.duration(left) if left is not None else "—",
-            t("train.figure.used", used=t.duration(used)),
-        )
-    )
+    if job.is_active:
+        told = t("train.figure.used", used=t.duration(used))
+        entries.append((t("train.figure.left"), t.duration(left) if left is not None else "—", told))
+    else:
+        entries.append((t("train.figure.took"), t.duration(used), ""))
     if epochs:
         latest = epochs[-1]
         best = next((e for e in reversed(epochs) if e.get("epoch") == latest.get("best_epoch")), latest)
@@ -571,10 +583,13 @@ def training_figures(t: Translate, job: Job) -> str:
             if error is not None
             else t("train.figure.best_only", epoch=best.get("epoch"))
         )
-        entries.append((t("train.figure.rank_ic"), figure(best.get("valid_rank_ic")), small, "accent"))
-        entries.append((t("train.figure.valid_loss"), figure(latest.get("valid_loss"), 3), ""))
+        if best.get("valid_rank_ic") is not None:
+            entries.append((t("train.figure.rank_ic"), figure(best["valid_rank_ic"]), small, "accent"))
+            small = ""
+        entries.append((t("train.figure.valid_loss"), figure(latest.get("valid_loss"), 3), small))
     if step.get("loss") is not None:
         entries.append((t("train.figure.loss"), figure(step["loss"], 3), ""))
     if step.get("samples_per_s"):
         entries.append((t("train.figure.speed"), t.count(step["samples_per_s"]), t("train.figure.per_s")))
-    return widgets.figures(entries) + widgets.progress_bar([(share, "")])
+    bar = widgets.progress_bar([(share, "")]) if job.state != "done" else ""
+    return widgets.figures(entries) + bar

@@ -173,7 +173,13 @@ def build(page: Page) -> None:
         return [
             headline(t, result),
             _notice(view, job, shown),
-            gr.update(elem_classes=["drawings", *(["old"] if is_busy and result else [])]),
+            gr.update(
+                elem_classes=[
+                    "drawings",
+                    *([] if result else ["bare"]),
+                    *(["old"] if is_busy and result else []),
+                ]
+            ),
             draw("index", index_chart),
             draw("industry", industry_chart, area, color),
             draw("heat", heat_chart),
@@ -224,13 +230,15 @@ def headline(t: Translate, result: Json | None) -> str:
 def _notice(view: View, job: Job | None, shown: Job | None) -> str:
     t = view.t
     if not view.market.has_panel:
-        return widgets.message(t("universe.no_panel"), "warn")
+        return widgets.message(t("universe.no_panel"), "warn", to=("download", t("tab.download")))
     if job is not None and job.is_running:
         return widgets.message(t("universe.running.old" if shown else "universe.running"))
     if job is not None and job.state != "done":
         return widgets.job_message(t, job, view.ahead(job))
     if is_outdated(view.workspace, shown):
         return widgets.message(t("universe.outdated"), "warn")
+    if shown is not None and not any(one.command == "train" for one in view.jobs):
+        return widgets.message(t("universe.next"), to=("multi", t("tab.multi")))
     return ""
 
 
@@ -270,7 +278,8 @@ def health_card(t: Translate, result: Json | None) -> str:
     body = widgets.table(["", ""], rows, numbers=(1,))
     link = f'<p class="note"><a href="#" data-open-tab="download">{escape(t("universe.health.link"))}</a></p>'
     if not health.get("bars"):
-        body = f'<p class="help">{escape(t("universe.health.none"))}</p>' + widgets.table(
+        why = "practice" if result.get("simulated") else "none"
+        body = f'<p class="help">{escape(t(f"universe.health.{why}"))}</p>' + widgets.table(
             ["", ""], rows[3:], numbers=(1,)
         )
     return widgets.card(

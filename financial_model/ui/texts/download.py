@@ -71,7 +71,7 @@ TEXTS = {
     "download.connections": ("并发连接", "Connections"),
     "download.connections.help": ("1–16", "1 to 16"),
     "download.servers": ("服务器（可选）", "Servers (optional)"),
-    "download.servers.placeholder": ("自动选最快的", "fastest ones, by itself"),
+    "download.servers.placeholder": ("自动选最快的", "the fastest"),
     "download.servers.help": ("主机:端口，逗号分隔", "HOST:PORT, comma-separated"),
     "download.retry": ("只重试上次失败的", "Only what failed last time"),
     "download.path": ("文件夹", "Folder"),
@@ -187,6 +187,14 @@ TEXTS = {
     "download.servers.state.unknown": ("未测", "not tried"),
     "download.quality": ("数据质量", "Data quality"),
     "download.quality.none": ("整理面板后显示检查结果。", "Checks stand here once the panel is built."),
+    "download.quality.practice": (
+        "练习行情由程序生成，没有需要检查的原始文件。",
+        "The program makes a practice market itself: there are no raw files to check.",
+    ),
+    "download.quality.unchecked": (
+        "这份行情还没有检查记录；重新下载或导入时会检查。",
+        "These bars were not checked yet; the next download or import checks them.",
+    ),
     "download.quality.checked": (
         "已检查 {stocks} 只、{bars} 根日线",
         "{stocks} codes and {bars} bars checked",
@@ -220,6 +228,7 @@ TEXTS = {
         "除权后价格不为正（未采用）",
         "an ex-rights event that leaves no price",
     ),
+    "download.ready": ("行情已就绪。", "The market is ready."),
     "download.practice": (
         "这是练习行情：由程序模拟，不是真实价格。",
         "This is a practice market: simulated, not real prices.",

@@ -97,4 +97,35 @@ TEXTS = {
         "程序内部出错（{message}）。详情见日志。",
         "A fault of the program; see the log.",
     ),
+    # What a job warns of, by the key of its event; filled in with the event's fields.
+    "job.more_warnings": ("另有 {count} 条提示，见日志。", "{count} more warnings in the log."),
+    "warning.download.servers_slow": (
+        "行情服务器较慢（每次应答 {latency_ms} 毫秒，每只约十次）。"
+        "可增加并发连接或换近处的服务器；停止后已下载的都在。",
+        "The servers are slow ({latency_ms} ms an answer, ten answers a stock). More connections or a nearer "
+        "server help; what came stays when you stop.",
+    ),
+    "warning.download.universe_missing": (
+        "服务器没有给出：{missing}。之前得到的保留不变。",
+        "The servers did not give: {missing}. What was learned earlier stays.",
+    ),
+    "warning.download.revision": (
+        "{code}：数据源改动了过去 {sessions} 个交易日，新旧两版都在 {file}。",
+        "{code}: the source tells {sessions} earlier sessions differently now; both versions are in {file}.",
+    ),
+    "warning.import.volume_units": ("成交量单位判定为：{units}。", "Volumes were read as: {units}."),
+    "warning.import.left_out": ("{name} 没有导入，原因见日志。", "{name} was left out; the log says why."),
+    "warning.import.set_aside": (
+        "{count} 行明显有误，已移到 full_stock_data/set_aside，原因见 quality.csv。",
+        "{count} rows cannot be right and were set aside in full_stock_data/set_aside; quality.csv says why.",
+    ),
+    "warning.no_amp": (
+        "CPU 上混合精度不会更快，已关闭。",
+        "Mixed precision is off: it is no faster on a CPU.",
+    ),
+    "warning.not_compiled": (
+        "训练步无法编译，已按普通方式运行：{reason}",
+        "The step could not be compiled and runs uncompiled: {reason}",
+    ),
+    "warning.no_lightgbm": ("未安装 LightGBM，略去这个基线。", "LightGBM is not installed: left out."),
 }

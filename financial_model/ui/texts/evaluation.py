@@ -20,14 +20,15 @@ TEXTS: dict[str, tuple[str, str]] = {
     "evaluation.stop": ("停止", "Stop"),
     "evaluation.report.open": ("打开报告", "Open report"),
     "evaluation.report.save": ("下载报告 HTML", "Save report HTML"),
-    "evaluation.options.evaluate": ("选项：基线 {baselines}", "Options: baselines {baselines}"),
+    "evaluation.options": ("选项", "Options"),
+    "evaluation.options.evaluate": ("基线 {baselines}", "baselines {baselines}"),
     "evaluation.options.walk": (
-        "选项：{folds} 段，{workers} 个进程",
-        "Options: {folds} folds, {workers} processes",
+        "{folds} 段，{workers} 个进程",
+        "{folds} folds, {workers} processes",
     ),
     "evaluation.options.backtest": (
-        "选项：持有前 {top} 只，每日至多换 {drop} 只，至少持有 {holding} 日，资金 {cash} 元",
-        "Options: top {top}, at most {drop} dropped a day, held {holding} sessions or more, {cash} CNY",
+        "持有前 {top} 只，每日至多换 {drop} 只，至少持有 {holding} 日，资金 {cash} 元",
+        "top {top}, at most {drop} dropped a day, held {holding} sessions or more, {cash} CNY",
     ),
     "evaluation.baselines": ("与基线对照", "Beside baselines"),
     "evaluation.baselines.help": (
@@ -77,6 +78,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Read the error too: Newey-West standard errors.",
     ),
     "evaluation.hits": ("方向命中", "Hit rate"),
+    "evaluation.without_locked.short": ("剔除涨跌停", "w/o limit"),
     "evaluation.without_locked": ("剔除涨跌停 RankIC", "RankIC without limit-locked"),
     "evaluation.coverage": ("90 % 覆盖", "90 % coverage"),
     "evaluation.model": ("检查点", "Checkpoint"),

@@ -15,23 +15,23 @@ TEXTS = {
     "train.industry.help": ("只用这个行业的股票训练", "trains on the stocks of this industry alone"),
     "train.group.data": ("数据与切分", "Data and split"),
     "train.group.training": ("训练", "Training"),
-    "train.group.architecture": (
-        "模型结构　隐藏 {hidden} · {layers} 层 · {heads} 头",
-        "Architecture\u2003{hidden} · {layers} layers · {heads} heads",
+    "train.group.architecture": ("模型结构", "Architecture"),
+    "train.group.architecture.value": (
+        "隐藏 {hidden} · {layers} 层 · {heads} 头",
+        "{hidden} · layers {layers} · heads {heads}",
     ),
-    "train.group.architecture.lstm": (
-        "模型结构　隐藏 {hidden} · {layers} 层",
-        "Architecture\u2003{hidden} · {layers} layers",
+    "train.group.architecture.lstm": ("隐藏 {hidden} · {layers} 层", "{hidden} · layers {layers}"),
+    "train.group.conditions": ("条件", "Conditions"),
+    "train.group.conditions.value": (
+        "行业 {industry} · 风格 {style} · 状态 {regime}",
+        "{industry} · {style} · {regime}",
     ),
-    "train.group.conditions": (
-        "条件　行业 {industry} · 风格 {style} · 状态 {regime}",
-        "Conditions\u2003{industry} · {style} · {regime}",
+    "train.group.speed": ("加速与高级", "Speed"),
+    "train.group.speed.value": (
+        "bf16 {precision} · 编译{compile}",
+        "bf16 {precision} · compile {compile}",
     ),
-    "train.group.speed": (
-        "加速与高级　混合精度{precision} · 编译{compile}",
-        "Speed\u2003bf16 {precision} · compile {compile}",
-    ),
-    "train.group.name": ("名称与输出　{name}", "Name and output\u2003{name}"),
+    "train.group.name": ("名称与输出", "Name and output"),
     "train.max_stocks": ("最多股票数", "Max stocks"),
     "train.max_stocks.help": ("留空为全部；1–100,000", "all when empty; 1 to 100,000"),
     "train.max_stocks.placeholder": ("全部", "all"),
@@ -143,6 +143,10 @@ TEXTS = {
         "当前这一步结束后停止，写入检查点，可从“训练记录”继续。",
         "Stops after this step, writes a checkpoint; resume it under Runs.",
     ),
+    "train.ready": (
+        "选好预设，点“开始训练”；其余设置可以不动。",
+        "Pick a preset and Start Training; the other settings may stay as they are.",
+    ),
     "train.no_panel": (
         "还没有可训练的行情，请先到“数据下载”。",
         "No data to train on yet: see Data Download.",
@@ -167,6 +171,7 @@ TEXTS = {
     "train.figure.epochs": ("/ {count} 轮", "/ {count} epochs"),
     "train.figure.member": ("成员 {member}/{count}", "member {member}/{count}"),
     "train.figure.left": ("剩余", "Left"),
+    "train.figure.took": ("用时", "Took"),
     "train.figure.used": ("已用 {used}", "{used} so far"),
     "train.figure.rank_ic": ("验证 RankIC", "Validation RankIC"),
     "train.figure.best": ("± {se}，最佳：第 {epoch} 轮", "± {se}, best: epoch {epoch}"),
@@ -188,16 +193,16 @@ TEXTS = {
     "train.preparing": ("正在准备数据与特征…", "Preparing data and features…"),
     # charts
     "train.chart.rank_ic": ("验证 RankIC", "Validation RankIC"),
-    "train.chart.rank_ic.sub": ("秩相关，越高越好", "rank correlation, higher is better"),
+    "train.chart.rank_ic.sub": ("秩相关，越高越好", "higher is better"),
     "train.chart.this": ("本次", "this run"),
     "train.chart.previous": ("上次", "previous"),
     "train.chart.best": ("最佳 {value}", "best {value}"),
     "train.chart.loss": ("损失", "Loss"),
-    "train.chart.loss.sub": ("细线：每步，粗线：每轮均值", "thin: each step, thick: mean of each epoch"),
+    "train.chart.loss.sub": ("细线：每步，粗线：每轮均值", "thin: steps, thick: epochs"),
     "train.chart.valid": ("验证", "validation"),
     "train.chart.train": ("训练", "training"),
     "train.chart.parts": ("损失的组成", "Parts of the loss"),
-    "train.chart.parts.sub": ("加权后，合计 = 训练损失", "weighted; they add up to the training loss"),
+    "train.chart.parts.sub": ("加权后，合计 = 训练损失", "weighted; the sum is the loss"),
     "train.chart.industry": ("各行业 RankIC", "RankIC by industry"),
     "train.chart.industry.sub": (
         "最近一轮，验证集，横线为 95 % 区间",
@@ -207,6 +212,10 @@ TEXTS = {
     "train.chart.speed.sub": ("样本/秒", "samples a second"),
     "train.chart.epoch": ("轮", "epoch"),
     "train.chart.empty": ("训练开始后，曲线会出现在这里。", "Curves appear here once training starts."),
+    "train.chart.rank_ic.few": (
+        "股票太少，没有可排序的截面；请看验证损失。",
+        "Too few stocks to rank: see the validation loss.",
+    ),
     "train.chart.first_epoch": ("第一轮结束后显示。", "Shown after the first epoch."),
     "part.quantile": ("分位数", "Quantile"),
     "part.regression": ("回归", "Regression"),

@@ -120,8 +120,13 @@ TEXTS: dict[str, tuple[str, str]] = {
     "bucket.liquidity.low": ("低", "low"),
     "bucket.liquidity.medium": ("中", "medium"),
     "bucket.liquidity.high": ("高", "high"),
+    "universe.next": ("看过股票池，下一步是训练模型。", "Next, train a model on this universe."),
     "universe.health": ("数据质量", "Data health"),
     "universe.health.none": ("整理面板后显示检查结果。", "Checks stand here once the panel is built."),
+    "universe.health.practice": (
+        "练习行情由程序生成，没有需要检查的原始文件。",
+        "The program makes a practice market itself: there are no raw files to check.",
+    ),
     "universe.health.checked": ("已检查", "Checked"),
     "universe.health.bars": ("{codes} 只，{bars} 根日线", "{codes} stocks, {bars} bars"),
     "universe.health.findings": ("异常（行）", "Findings (rows)"),
