@@ -1,6 +1,7 @@
 """The loop: the same seed gives the same weights, stopped or not; what goes wrong is said in one line."""
 
 import dataclasses
+import datetime
 import json
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from financial_model.base.progress import Progress
 from financial_model.datasets.multi_dim_dataset import open_dataset
 from financial_model.forecasting.calibration import fit_calibration
 from financial_model.models.checkpoint import load_checkpoint
+from financial_model.training.improved_loss import LOSSES
 from financial_model.training.run_files import RunFiles
 from financial_model.training.train import Trainer, rate_share
 
@@ -27,6 +29,10 @@ def assert_same_weights(first, second):
         assert one.keys() == other.keys()
         for name in one:
             assert torch.equal(one[name], other[name]), name
+
+
+def tensors_of(plain):
+    return {name: torch.as_tensor(value) for name, value in plain.items()}
 
 
 class StopAt:
@@ -204,6 +210,30 @@ def test_the_validation_span_never_reaches_a_gradient(walk, market, tmp_path):
     second.matrices.market[second.dataset.split.valid.first :] += 1
     first.run(), second.run()
     assert_same_weights([first.finished[0].last.weights], [second.finished[0].last.weights])
+
+
+@pytest.mark.parametrize(
+    ("model", "loss"),
+    [
+        *(("conditional", loss) for loss in sorted(LOSSES)),
+        *((m, "trend_aware") for m in ("transformer", "lstm")),
+    ],
+)
+def test_what_is_learned_is_the_same_from_data_cut_after_the_validation_span(
+    walk, market, tmp_path, model, loss
+):
+    train_end, valid_end = (market.sessions[k].astype(datetime.date) for k in (140, 180))
+    settings = walk.small_settings(
+        model, loss=loss, epochs=1, codes=market.codes[:12], train_end=train_end, valid_end=valid_end
+    )
+    learned = []
+    for name, panel in (("whole", market), ("cut", market.truncated(valid_end))):
+        result, workspace = walk.train(panel, tmp_path / name, settings)
+        learned.append(load_checkpoint(workspace.inside(result["checkpoint"])))
+    whole, cut = learned
+    assert_same_weights(whole.members, cut.members)
+    assert_same_weights([tensors_of(whole.calibration)], [tensors_of(cut.calibration)])
+    assert whole.metrics["history"][0]["valid_loss"] == cut.metrics["history"][0]["valid_loss"]
 
 
 def test_a_stock_alone_is_trained_in_plain_samples_and_judged_by_its_loss(walk, market, tmp_path):
