@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from hypothesis import HealthCheck, Phase, settings
 
 from financial_model.base.config import ModelSettings, PanelSettings, SimulateSettings, TrainSettings
 from financial_model.base.progress import Progress
@@ -13,6 +14,18 @@ NETWORK = ModelSettings(
     model="lstm", context_length=10, prediction_length=2, hidden_size=8, layers=1, heads=2
 )
 TRAINING = TrainSettings(name="trip", model=NETWORK, epochs=1, batch_size=512)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Every door is tried with 200 cases in each run, with 10,000 at night (--nightly)."""
+    settings.register_profile(
+        "doors",
+        deadline=None,
+        max_examples=10_000 if config.getoption("--nightly") else 200,
+        suppress_health_check=list(HealthCheck),
+        # Explaining a failure traces every line of every later case: minutes, for what the trace says too.
+        phases=[phase for phase in Phase if phase != Phase.explain],
+    )
 
 
 @pytest.fixture(scope="package", autouse=True)
