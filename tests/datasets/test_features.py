@@ -125,7 +125,7 @@ def test_features_do_not_depend_on_how_many_stocks_are_computed_at_once(monkeypa
     panel = make_panel()
     full = compute_features(panel)
     monkeypatch.setattr("financial_model.datasets.features.BLOCK_CODES", 3)
-    monkeypatch.setattr("financial_model.datasets.features.BLOCK_SESSIONS", 7)
+    monkeypatch.setattr("financial_model.datasets.features.BLOCK_ROWS", 70)
     blocks = compute_features(panel)
     np.testing.assert_array_equal(full.sequence, blocks.sequence)
     np.testing.assert_array_equal(full.summary, blocks.summary)
