@@ -1,23 +1,28 @@
-"""How soon the page answers after its start, against a minimal Gradio page; how soon the command line does.
+"""How soon the page answers and can be used, against a minimal Gradio page; how soon the command line does.
 
-    python benchmarks/page.py [--repeats 7]
+    python benchmarks/page.py [--repeats 5] [--server-only]
 
-From the start of a fresh process to the last byte of its first answer to `GET /`. The bound is a page of one
+From the start of a fresh process to the last byte of its first answer to `GET /`, and on to where a browser
+has drawn it and a click was answered (where Playwright and Chromium are there). The bound is a page of one
 text box on the same Gradio in the same run; the two alternate, so that other work on the machine slows both
-alike. `--help` is held against a Python that does nothing. Processor seconds are those of the process.
+alike. `--help` is held against a Python that does nothing. Processor seconds are those of the server.
 """
 
 import argparse
+import contextlib
 import http.client
 import os
 import resource
+import shutil
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -53,8 +58,8 @@ def ask(port: int) -> bool:
         connection.close()
 
 
-def first_answer(command: list[str], port: int, folder: str) -> Seconds:
-    """(wall, processor) seconds from the start of a process to its page's first answer."""
+def opened(command: list[str], port: int, folder: str, use: Callable[[], None] | None) -> tuple[float, ...]:
+    """(seconds to the first answer, seconds until it can be used, processor seconds) of a fresh page."""
     begun, before = time.perf_counter(), children_cpu_s()
     quiet = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "PYTHONPATH": str(REPOSITORY)}
     with subprocess.Popen(
@@ -65,19 +70,23 @@ def first_answer(command: list[str], port: int, folder: str) -> Seconds:
                 if process.poll() is not None or time.perf_counter() - begun > PATIENCE_S:
                     raise SystemExit(f"no answer from: {' '.join(command)}")
                 time.sleep(0.01)
-            seconds = time.perf_counter() - begun
+            answered = time.perf_counter() - begun
+            if use is not None:
+                use()
+            usable = time.perf_counter() - begun
         finally:
             process.kill()
             process.wait()
-    return seconds, children_cpu_s() - before
+    return answered, usable, children_cpu_s() - before
 
 
-def whole_run(command: list[str], folder: str) -> Seconds:
-    """(wall, processor) seconds of a process that ends by itself."""
+def whole_run(command: list[str], folder: str) -> tuple[float, ...]:
+    """(seconds, the same, processor seconds) of a process that ends by itself."""
     begun, before = time.perf_counter(), children_cpu_s()
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-    return time.perf_counter() - begun, children_cpu_s() - before
+    seconds = time.perf_counter() - begun
+    return seconds, seconds, children_cpu_s() - before
 
 
 def children_cpu_s() -> float:
@@ -85,51 +94,85 @@ def children_cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def row(name: str, found: list[Seconds], bound: list[Seconds]) -> list[str]:
-    wall, cpu = ([one[kind] for one in found] for kind in (0, 1))
-    times = [
-        statistics.median(a[kind] / b[kind] for a, b in zip(found, bound, strict=True)) for kind in (0, 1)
-    ]
-    return [
-        name,
-        f"{statistics.median(wall):.2f} ({min(wall):.2f} to {max(wall):.2f})",
-        f"{times[0]:.2f}",
-        f"{statistics.median(cpu):.2f} ({min(cpu):.2f} to {max(cpu):.2f})",
-        f"{times[1]:.2f}",
-    ]
+@contextlib.contextmanager
+def browser(is_wanted: bool) -> Iterator[Any]:
+    """Chromium, or None where it is not wanted, or it or Playwright is not there."""
+    program = shutil.which("chromium") or shutil.which("google-chrome") if is_wanted else None
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        program = None
+    if program is None:
+        yield None
+        return
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
+
+
+def user(chromium: Any, port: int, click: str, then: str) -> Callable[[], None] | None:
+    """A visit with an empty cache that clicks on something and sees what comes of it."""
+    if chromium is None:
+        return None
+
+    def visit() -> None:
+        context = chromium.new_context(locale="en-US")
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.click(click)
+        page.wait_for_selector(then)
+        context.close()
+
+    return visit
+
+
+def row(name: str, found: list[tuple[float, ...]], bound: list[tuple[float, ...]]) -> list[str]:
+    cells = [name]
+    for kind in range(3):
+        seconds = [one[kind] for one in found]
+        ratio = statistics.median(a[kind] / b[kind] for a, b in zip(found, bound, strict=True))
+        spread = f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
+        cells += [spread, f"{ratio:.2f}"]
+    return cells
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--server-only", action="store_true", help="no visits of a browser")
     options = parser.parse_args()
-    found: dict[str, list[Seconds]] = {"minimal": [], "page": [], "python": [], "help": []}
-    with tempfile.TemporaryDirectory() as folder:
+    found: dict[str, list[tuple[float, ...]]] = {"minimal": [], "page": [], "python": [], "help": []}
+    with tempfile.TemporaryDirectory() as folder, browser(not options.server_only) as chromium:
         script = Path(folder) / "minimal.py"
         script.write_text(MINIMAL)
         for repeat in range(options.repeats + 1):
             once = {}
             port = free_port()
-            once["minimal"] = first_answer([sys.executable, str(script), str(port)], port, folder)
+            use = user(chromium, port, "textarea", "textarea:focus")
+            once["minimal"] = opened([sys.executable, str(script), str(port)], port, folder, use)
             port = free_port()
             page = [sys.executable, str(REPOSITORY / "gradio_app.py"), "--no-browser", "--port", str(port)]
-            once["page"] = first_answer([*page, "--workspace", folder], port, folder)
+            # What was told by the server stands in the header, and the tabs answer.
+            use = user(chromium, port, "#tab-multi-button", "body:has(#chips .name) #multi-start")
+            once["page"] = opened([*page, "--workspace", folder], port, folder, use)
             once["python"] = whole_run([sys.executable, "-c", "pass"], folder)
             once["help"] = whole_run([sys.executable, "-m", "financial_model", "--help"], folder)
             if repeat:  # the first reads files from disk that the others find in memory
                 for name, seconds in once.items():
                     found[name].append(seconds)
     print(describe_machine("gradio", "typer"))
-    columns = ("what", "median s (spread)", "times the bound", "processor s (spread)", "times the bound")
+    times = "times the bound"
+    columns = ("what", "answered, s (spread)", times, "usable, s (spread)", times, "processor s", times)
     rows = [
         row("minimal Gradio page, the bound", found["minimal"], found["minimal"]),
         row("the page", found["page"], found["minimal"]),
         row("Python that does nothing, the bound", found["python"], found["python"]),
         row("python -m financial_model --help", found["help"], found["python"]),
     ]
-    print_table(f"From start to first answer, {options.repeats} repeats", columns, rows)
+    print_table(f"From its start, {options.repeats} repeats", columns, rows)
 
 
 if __name__ == "__main__":
