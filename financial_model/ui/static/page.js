@@ -220,6 +220,12 @@ window.Hermes = (function () {
       });
     }
   });
+  // Gradio tells of a lost connection in English alone.
+  const LOST = /Connection to the server was lost/, LOST_ZH = "与程序的连接断了，正在重连。若已关闭程序窗口，请重新启动。";
+  setInterval(() => {
+    if (language() !== "zh") return;
+    for (const told of document.querySelectorAll(".toast-text")) if (LOST.test(told.textContent)) told.textContent = LOST_ZH;
+  }, 1000);
   window.addEventListener("resize", () => redraw());
 
   // A row of a table that is a choice: click or Enter tells the server which.
