@@ -27,6 +27,7 @@ RESERVED_NAMES = frozenset(
 NAME_PATTERN = re.compile(r"[\w][\w .-]{0,79}", re.UNICODE)
 # Of one part and of a whole path, in bytes; the systems' own answer to more is an OSError wherever it is met.
 MAX_PART_BYTES, MAX_PATH_BYTES = 255, 4000
+HALF_SIGN = re.compile(r"\\u[dD][89a-fA-F]")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # An open reader makes a rename fail on Windows; readers here close within moments.
 RENAME_TRIES, RENAME_PAUSE_S = 40, 0.05
@@ -207,7 +208,11 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file of ours; DamagedFile when it is not one."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text, parse_constant=_finite, parse_float=_finite)
+        if HALF_SIGN.search(text):  # what our own writers never write: half a sign that no file can hold
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except (ValueError, RecursionError) as error:
         raise DamagedFile(path, f"it is not JSON ({error})", "Delete it, or restore a copy.") from error
 

@@ -103,11 +103,17 @@ class Panel:
             if not path.is_file():
                 raise NoPanel(path)
             try:
-                return cls.map_file(path)
+                opened = cls.map_file(path)
+                opened._check_columns()
+                return opened
             except FileNotFoundError:
                 # A build has just put a new panel in place of the one whose side files we looked for.
                 if attempt == 2:
                     raise DamagedFile(path, "the files beside it are missing", REBUILD) from None
+            except (LookupError, TypeError, ValueError, AttributeError, pa.ArrowException) as error:
+                # A changed byte in the schema ends in whatever its reader stumbles over.
+                reason = f"it is not what a build writes ({type(error).__name__}: {error!s:.80})"
+                raise DamagedFile(path, reason, REBUILD) from error
         raise AssertionError("unreachable")
 
     @classmethod
@@ -244,6 +250,12 @@ class Panel:
         if name not in self.column_names:
             raise KeyError(f"the panel has no column {name!r}; it has {', '.join(self.column_names)}")
         return self._get(name)
+
+    def _check_columns(self) -> None:
+        """ValueError unless each column is there in its length; looks at no value."""
+        for name in (*FLOAT_COLUMNS, "is_st", *CONDITIONS, "code_index", "session_index"):
+            if self._get(name).shape != (len(self),):
+                raise ValueError(f"column {name} is not of {len(self)} rows")
 
     def _get(self, name: str) -> Array:
         if name not in self._columns:

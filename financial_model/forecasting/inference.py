@@ -22,6 +22,7 @@ from ..data.panel import CONDITIONS, Panel
 from ..datasets.features import Features, compute_features
 from ..datasets.windows import MarketMatrices, market_matrices, usable_rows
 from ..models.checkpoint import RETRAIN, Checkpoint, load_checkpoint
+from ..models.interface import InputSizes
 from .calibration import Calibration
 from .forecast import forecast_table
 
@@ -72,11 +73,25 @@ class Predictor:
             device,
             model.with_conditions,
         )
+        self._check_sizes(path)
         self.is_usable = usable_rows(panel, features.volatility, model.context_length)
         self.network = checkpoint.build(device)
         self.calibration = Calibration.from_plain(checkpoint.calibration)
         if not self.calibration.fits(model.prediction_length, len(checkpoint.levels)):
             raise DamagedCheckpoint(path, "its calibration is that of another network", RETRAIN)
+
+    def _check_sizes(self, path: Path | str) -> None:
+        """DamagedCheckpoint where the network was told of other inputs than its settings and names say."""
+        matrices, sizes = self.matrices, self.checkpoint.sizes
+        wanted = InputSizes(
+            sequence=matrices.sequence.shape[1],
+            context_length=self.checkpoint.model.context_length,
+            summary=matrices.summary.shape[1],
+            market=matrices.market.shape[1],
+            conditions={name: len(self.panel.names(name)) for name in CONDITIONS},
+        )
+        if sizes != wanted:
+            raise DamagedCheckpoint(path, "its sizes are not those of its inputs", RETRAIN)
 
     @classmethod
     def open(cls, path: Path, panel: Panel, **options: Any) -> Self:

@@ -60,9 +60,13 @@ def test_json_comes_back_equal(tmp_path):
     value = {"名称": "平安银行", "numbers": [1, 2.5, None, True]}
     write_json(tmp_path / "v.json", value)
     assert read_json(tmp_path / "v.json") == value
+    (tmp_path / "v.json").write_text(r'{"sign": "\ud83d\ude00"}')  # a whole sign, as other writers put it
+    assert read_json(tmp_path / "v.json") == {"sign": "😀"}
 
 
-@pytest.mark.parametrize("text", ['{"a": ', '{"a": NaN}', '{"a": -Infinity}', '{"a": 1e999}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ['{"a": ', '{"a": NaN}', '{"a": -Infinity}', '{"a": 1e999}', r'{"\ud800": 1}', "[" * 100_000]
+)
 def test_damaged_json_is_one_of_our_errors(tmp_path, text):
     (tmp_path / "v.json").write_text(text)
     with pytest.raises(DamagedFile, match="not JSON"):
