@@ -43,6 +43,7 @@ TRIPS = ("bare read", "build", "unchanged", "features", "open", "step", "forecas
 CHEAP = ("unchanged", "open", "step", "forecast")
 EVALUATED = 60
 CHECKPOINT = "growth"
+COLOURS = ("#7f7f7f", "#1f77b4", "#17becf", "#bcbd22", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd")
 Told = dict[str, Any]
 
 
@@ -255,38 +256,41 @@ def tell(found: dict[int, dict[str, Told]], options: argparse.Namespace) -> None
 
 
 def plot(found: dict[int, dict[str, Told]], trips: list[str], path: Path) -> None:
-    """Seconds over stocks, both logarithmic, drawn by plotly and taken by a headless Chromium."""
-    import plotly.graph_objects as go
+    """Processor seconds over stocks, both axes logarithmic, as a PNG."""
+    from PIL import Image, ImageDraw, ImageFont
 
-    figure = go.Figure()
-    for trip in trips:
-        sizes, seconds = curve(found, trip)
+    width, height, left, right, top, bottom = 900, 520, 70, 720, 40, 470
+    curves = {trip: curve(found, trip) for trip in trips}
+    image = Image.new("RGB", (width, height), "white")
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(14)
+    every = [value for _, seconds in curves.values() for value in seconds]
+    low, high = np.floor(np.log10(min(every))), np.ceil(np.log10(max(every)))
+    first, last = np.log10([min(found), max(found)])
+
+    def place(stocks: float, seconds: float) -> tuple[float, float]:
+        across = (np.log10(stocks) - first) / (last - first)
+        up = (np.log10(seconds) - low) / (high - low)
+        return left + across * (right - left), bottom - up * (bottom - top)
+
+    for decade in np.arange(low, high + 1):
+        _, y = place(min(found), 10**decade)
+        draw.line([left, y, right, y], "#dddddd")
+        draw.text((left - 8, y), f"{10**decade:g}", "#444444", font, anchor="rm")
+    for stocks in sorted(found):
+        x, _ = place(stocks, 10**low)
+        draw.line([x, top, x, bottom], "#eeeeee")
+        draw.text((x, bottom + 8), f"{stocks:,}", "#444444", font, anchor="mt")
+    draw.text((left, 10), "Processor seconds by number of stocks (exponent)", "black", font)
+    for line, (trip, (sizes, seconds)) in enumerate(curves.items()):
+        colour = COLOURS[line % len(COLOURS)]
+        points = [place(*point) for point in zip(sizes, seconds, strict=True)]
+        draw.line(points, colour, 2)
+        for x, y in points:
+            draw.ellipse([x - 3, y - 3, x + 3, y + 3], colour)
+        draw.line([right + 20, top + 10 + 24 * line, right + 40, top + 10 + 24 * line], colour, 3)
         name = f"{trip} ({exponent(sizes, seconds):.2f})"
-        figure.add_scatter(x=sizes, y=seconds, name=name, mode="lines+markers")
-    figure.update_layout(
-        title="Processor seconds by number of stocks (exponent)",
-        template="plotly_white",
-        width=900,
-        height=560,
-    )
-    figure.update_xaxes(type="log", title="stocks", tickvals=sorted(found))
-    figure.update_yaxes(type="log", title="seconds")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        print("no Chromium, no plot", file=sys.stderr)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        page = Path(folder) / "growth.html"
-        figure.write_html(page, include_plotlyjs=True)
-        options = [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--window-size=916,576",
-            "--hide-scrollbars",
-        ]
-        options += [f"--screenshot={path.absolute()}", "--virtual-time-budget=4000", page.as_uri()]
-        subprocess.run([program, *options], check=True, capture_output=True, timeout=120)
+        draw.text((right + 46, top + 10 + 24 * line), name, "black", font, anchor="lm")
+    image.save(path, optimize=True)
 
 
 def main() -> None:
@@ -299,7 +303,7 @@ def main() -> None:
     parser.add_argument("--trips", nargs="+", default=list(TRIPS), choices=TRIPS)
     parser.add_argument("--work", type=Path, help="a folder that keeps what was measured; see above")
     parser.add_argument("--market", help="a workspace made by benchmarks/market.py, measured as it is")
-    parser.add_argument("--plot", type=Path, help="write the curves as a PNG (needs plotly and Chromium)")
+    parser.add_argument("--plot", type=Path, help="write the curves as a PNG (needs Pillow)")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
