@@ -81,7 +81,8 @@ def decode_day_records(data: bytes, code: str, path: Path) -> Bars:
     if np.isnat(dates).any():
         row = int(np.flatnonzero(np.isnat(dates))[0])
         raise BadTable(path, f"record {row + 1}", int(written[row]), "a date as YYYYMMDD")
-    amount = records["amount"].astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a torn amount may be a NaN of the kind that warns
+        amount = records["amount"].astype(np.float64)
     return Bars(
         code=code,
         date=dates,

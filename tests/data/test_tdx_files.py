@@ -52,6 +52,13 @@ def test_a_record_without_a_date_is_named(tmp_path):
         decode_day_records(bytes(data), "SH600000", path)
 
 
+def test_an_amount_that_is_a_signalling_nan_is_unknown_without_a_warning():
+    data = (20180629).to_bytes(4, "little") + (100).to_bytes(4, "little") * 4
+    data += bytes.fromhex("0000817f") + (100).to_bytes(4, "little") + bytes(4)
+    bars = decode_day_records(data, "SH600000", Path("sh600000.day"))
+    assert np.isnan(bars.amount).all()
+
+
 def fuzz_day(data):
     try:
         bars = decode_day_records(data, "SH600000", Path("sh600000.day"))

@@ -86,7 +86,7 @@ def test_the_panel(panel, in_front, edits):
 
     def look():
         opened = Panel.open(workspace)
-        return opened.column("close").sum(), opened.codes, opened.last_session
+        return opened.column("close").tobytes(), opened.codes, opened.last_session
 
     ends_well(look)
 
