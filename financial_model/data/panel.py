@@ -140,6 +140,7 @@ class Panel:
         lists = by_session.column("rows")
         code_column = batch.column("code")
         code_index = view_of(code_column.indices)
+        code_column.dictionary.validate(full=True)  # text with a torn offset would end the process
         codes = code_column.dictionary.to_pylist()
         row_count = batch.num_rows
         if offsets is None:
@@ -390,6 +391,7 @@ def map_batch(path: Path) -> tuple[pa.RecordBatch, dict[str, str]]:
                     path, f"it holds {reader.num_record_batches} record batches, not 1", REBUILD
                 )
             batch = reader.get_batch(0)
+            batch.validate()  # lengths and buffers; a look at each value would read the whole map
     except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
         if isinstance(error, FileNotFoundError):
             raise
@@ -410,6 +412,7 @@ def view_of(column: pa.Array) -> Array:
 
 
 def _index_bars(batch: pa.RecordBatch) -> dict[str, Bars]:
+    batch.column("code").validate(full=True)
     codes = np.array(batch.column("code").to_pylist(), dtype=np.str_)
     columns = {name: view_of(batch.column(name)) for name in BAR_COLUMNS}
     found = {}
