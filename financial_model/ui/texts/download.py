@@ -130,6 +130,7 @@ TEXTS = {
     "download.unit.stocks": ("只", "stocks"),
     "download.unit.servers": ("台服务器", "servers"),
     "download.unit.indices": ("个指数", "indices"),
+    "download.unit.lists": ("份名单", "lists"),
     "download.unit.files": ("个文件", "files"),
     "download.unit.codes": ("只", "stocks"),
     "download.unit.sessions": ("个交易日", "sessions"),
