@@ -54,25 +54,26 @@ def test_lists_facts_and_files_come_whole(market):
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind"),
+    ("fault", "kinds"),
     [
-        ("close", "closed"),
-        ("close_mid", "closed"),
-        ("hang", "timeout"),
-        ("late", "timeout"),
-        ("bad_zlib", "bad_answer"),
-        ("stub", "stub"),
-        ("reset_setup", "closed"),
-        ("refuse", "closed"),
+        ("close", {"closed"}),
+        ("close_mid", {"closed"}),
+        ("hang", {"timeout"}),
+        ("late", {"timeout"}),
+        ("bad_zlib", {"bad_answer"}),
+        ("stub", {"stub"}),
+        # A reset during set-up may arrive before `connect` has returned: then there never was a connection.
+        ("reset_setup", {"closed", "unreachable"}),
+        ("refuse", {"closed", "unreachable"}),
     ],
 )
-def test_a_fault_ends_the_connection_and_says_its_kind(market, fault, kind):
+def test_a_fault_ends_the_connection_and_says_its_kind(market, fault, kinds):
     with FakeTdxServer(market, faults={fault: 1.0}) as server:
         client = None
         with pytest.raises(ServerFault) as caught:
             client = connect(server)
             client.bars(market.codes[0], 0, 800, False)
-        assert caught.value.kind == kind
+        assert caught.value.kind in kinds
         if client is not None:
             assert not client.is_open
             with pytest.raises(ServerFault, match="closed"):
