@@ -48,7 +48,7 @@ def to_ticks(price: FloatArray) -> IntArray:
     The small addend makes 10.005, which a float holds as a little less, count as the half it is.
     """
     known = np.where(np.isnan(price), 0.0, price)
-    return np.floor(known * 100.0 + 0.5 + 1e-6).astype(np.int64)
+    return np.floor(known * 100.0 + 0.5 + 1e-7).astype(np.int64)
 
 
 def tick_count(price: float) -> int:
@@ -57,7 +57,7 @@ def tick_count(price: float) -> int:
     >>> tick_count(10.005), tick_count(float("nan"))
     (1001, 0)
     """
-    return math.floor(price * 100.0 + 0.5 + 1e-6) if math.isfinite(price) else 0
+    return math.floor(price * 100.0 + 0.5 + 1e-7) if math.isfinite(price) else 0
 
 
 def limit_thousandths(board: str, dates: DateArray, is_st: npt.NDArray[np.bool_]) -> IntArray:

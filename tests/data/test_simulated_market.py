@@ -5,8 +5,9 @@ import pytest
 
 from financial_model.base.config import INDUSTRIES, SimulateSettings
 from financial_model.base.errors import BadSetting
+from financial_model.data.practice_companies import Companies
+from financial_model.data.practice_law import LEADER_OF
 from financial_model.data.simulated_market import (
-    LEADER_OF,
     SimulatedMarket,
     SimulatedSource,
     practice_sessions,
@@ -155,9 +156,8 @@ def test_sessions_are_those_of_shanghai_and_no_more_than_it_had():
 
 
 def test_ten_thousand_stocks_find_ten_thousand_codes():
-    from financial_model.data.simulated_market import _Simulation
-
-    assert len(set(_Simulation(SimulateSettings(stocks=10_000, sessions=300)).codes)) == 10_000
+    companies = Companies(10_000, practice_sessions(300), np.random.default_rng(0))
+    assert len(set(companies.codes)) == 10_000
 
 
 def test_the_oracle_has_a_score_a_bar_and_has_not_seen_the_label():
