@@ -3,7 +3,6 @@
 import shutil
 
 import pytest
-import torch
 from hypothesis import HealthCheck, Phase, settings
 
 from financial_model.base.config import ModelSettings, PanelSettings, SimulateSettings, TrainSettings
@@ -28,14 +27,6 @@ def pytest_configure(config: pytest.Config) -> None:
         # Explaining a failure traces every line of every later case: minutes, for what the trace says too.
         phases=[phase for phase in Phase if phase != Phase.explain],
     )
-
-
-@pytest.fixture(scope="package", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

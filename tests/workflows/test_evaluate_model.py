@@ -8,7 +8,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 import pytest
-import torch
 
 from financial_model.base.config import (
     BacktestSettings,
@@ -32,14 +31,6 @@ from financial_model.workflows.train_model import train_model
 
 MODEL = ModelSettings(context_length=12, prediction_length=2, hidden_size=8, layers=1, heads=2)
 TRAIN = TrainSettings(name="tiny", model=MODEL, epochs=1, batch_size=256, learning_rate=0.01)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
-import torch
 
 from financial_model.base.config import (
     ForecastSettings,
@@ -33,13 +32,10 @@ SETTINGS = TrainSettings(name="trip", model=NETWORK, epochs=1, batch_size=256)
 @pytest.fixture(scope="module")
 def trip(tmp_path_factory):
     """A workspace with a practice market, its panel and a checkpoint; the training's result."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     workspace = Workspace(tmp_path_factory.mktemp("trip"))
     simulate(SimulateSettings(stocks=24, sessions=420, seed=7), workspace, Progress())
     build_panel(PanelSettings(), workspace, Progress())
-    yield workspace, train_model(SETTINGS, workspace, Progress())
-    torch.set_num_threads(before)
+    return workspace, train_model(SETTINGS, workspace, Progress())
 
 
 def ask(trip, **settings):

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
 
 from financial_model.base.config import (
     ModelSettings,
@@ -27,14 +26,6 @@ from financial_model.workflows.walk_forward import plan_folds, walk_forward
 MODEL = ModelSettings(context_length=12, prediction_length=2, hidden_size=8, layers=1, heads=2)
 TRAIN = TrainSettings(name="walk", model=MODEL, epochs=1, batch_size=256, learning_rate=0.01)
 SETTINGS = WalkForwardSettings(train=TRAIN, folds=2, baselines=False)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from financial_model.base.config import (
     ModelSettings,
@@ -28,16 +27,13 @@ SETTINGS = WalkForwardSettings(train=TRAIN, folds=2, baselines=False)
 @pytest.fixture(scope="module")
 def fold(tmp_path_factory):
     """The first of two folds: its panel, workspace, checkpoint and record."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     workspace = Workspace(tmp_path_factory.mktemp("fold"))
     simulate(SimulateSettings(stocks=30, sessions=340, seed=4), workspace, Progress())
     build_panel(PanelSettings(), workspace, Progress())
     panel = Panel.open(workspace)
     first = module.plan_folds(panel, SETTINGS)[0]
     module.run_fold(first, workspace, workspace.inside("output/walk"), Progress())
-    yield panel, workspace, first
-    torch.set_num_threads(before)
+    return panel, workspace, first
 
 
 def checkpoint_of(workspace):
