@@ -4,7 +4,7 @@ import json
 from html import escape
 from typing import Any
 
-from .report_layout import MARGIN, Page, number, percent
+from .report_layout import DATE_AXIS, MARGIN, Page, number, percent
 from .report_texts import BLOCK_REASONS, LANGUAGES
 
 Json = dict[str, Any]
@@ -102,7 +102,7 @@ def _equity(page: Page, result: Json) -> None:
         "equity",
         data,
         320,
-        xaxis={"type": "date"},
+        xaxis=DATE_AXIS,
         yaxis={"tickformat": ".2f"},
         annotations=ends,
         margin={**MARGIN, "r": 96},
@@ -115,7 +115,7 @@ def _drawdown(page: Page, result: Json) -> None:
     data = [
         _line(curve["session"], curve["drawdown"], "--down", page.text("drawdown"), 1.5) | {"fill": "tozeroy"}
     ]
-    body = page.figure("drawdown", data, 240, xaxis={"type": "date"}, yaxis={"tickformat": ".0%"})
+    body = page.figure("drawdown", data, 240, xaxis=DATE_AXIS, yaxis={"tickformat": ".0%"})
     page.section("drawdown", body)
 
 
@@ -130,7 +130,7 @@ def _turnover(page: Page, result: Json) -> None:
             "hovertemplate": "%{x}: %{y:.1%}<extra></extra>",
         }
     ]
-    body = page.figure("turnover", data, 240, xaxis={"type": "date"}, yaxis={"tickformat": ".0%"})
+    body = page.figure("turnover", data, 240, xaxis=DATE_AXIS, yaxis={"tickformat": ".0%"})
     page.section("turnover", body)
 
 

@@ -12,6 +12,8 @@ from .report_texts import BASELINE_NAMES, LANGUAGES, TEXTS, WORDS
 Json = dict[str, Any]
 
 MINUS = "\N{MINUS SIGN}"
+# Without it months are named in English on either page.
+DATE_AXIS = {"type": "date", "tickformat": "%Y-%m"}
 MARGIN = {"l": 44, "r": 16, "t": 8, "b": 32}
 
 
@@ -86,9 +88,13 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def with_error(mean: Json, digits: int = 4) -> str:
+    if mean["mean"] is None:
+        return number(None)
     return f"{number(mean['mean'], digits)} <small>± {number(mean['se'], digits)}</small>"
 
 
 def percent_with_error(mean: Json) -> str:
+    if mean["mean"] is None:
+        return number(None)
     error = "–" if mean["se"] is None else f"{100 * mean['se']:.1f}"
     return f"{percent(mean['mean'])} <small>± {error}</small>"

@@ -82,6 +82,7 @@ TEXTS = {
     "by.regime": ("按市场状态", "By regime"),
     "by.industry": ("按行业（行业内排序）", "By industry (ranked within)"),
     "by.size": ("按市值（组内排序）", "By size (ranked within)"),
+    "by.too_few": ("每日不足 5 只的组不计算", "groups of fewer than 5 stocks a session are not judged"),
     "folds": ("滚动各折", "Folds"),
     "fold": ("折", "fold"),
     "fold.train": ("训练基准日", "trained as of"),
@@ -142,6 +143,11 @@ WORDS = {
     "real_estate": "房地产",
     "telecom": "通信",
     "other": "其他",
+    "micro": "微盘",
+    "small": "小盘",
+    "mid": "中盘",
+    "large": "大盘",
+    "mega": "超大盘",
 }
 BLOCK_REASONS = {
     "limit_up": ("涨停，买不到", "limit-up, nothing to buy"),

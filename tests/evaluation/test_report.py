@@ -5,6 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from financial_model.base.config import INDUSTRIES
+from financial_model.conditions.market_regime import REGIMES
+from financial_model.conditions.style import STYLES
 from financial_model.evaluation.leakage import delay_check, permutation_check
 from financial_model.evaluation.report import render, write_report
 from financial_model.evaluation.report_texts import BASELINE_NAMES, TEXTS, WORDS
@@ -56,6 +59,11 @@ def test_every_text_stands_in_both_languages(page):
         assert en
     for part in ("方向命中率", "hit rate", "5 日反转", "5-session reversal", WORDS["bear"], "bear"):
         assert part in page
+
+
+def test_every_group_that_a_table_can_name_has_a_chinese_name():
+    named = {*INDUSTRIES, *REGIMES, *STYLES["style_size"].buckets}
+    assert not named - set(WORDS)
 
 
 def test_the_headline_sentence_and_its_error_stand_on_the_page(result, page):
