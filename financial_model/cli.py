@@ -550,15 +550,26 @@ def _tell(result: dict[str, Any], as_json: bool) -> None:
     if message := result.get("message"):
         print(message)
     for name, value in result.items():
-        if name == "message" or value is None:
+        if (
+            name in ("message", "headline") or value is None
+        ):  # the headline is the message, told in both languages
             continue
         if isinstance(value, (str, int, float, bool)):
-            print(f"  {name}: {value}")
+            print(f"  {name}: {_plain(value)}")
         elif (
             isinstance(value, dict)
             and value
             and all(isinstance(v, (str, int, float)) for v in value.values())
         ):
-            print(f"  {name}: " + ", ".join(f"{key} {item}" for key, item in list(value.items())[:12]))
+            print(
+                f"  {name}: " + ", ".join(f"{key} {_plain(item)}" for key, item in list(value.items())[:12])
+            )
         elif isinstance(value, list):
             print(f"  {name}: {len(value)}" + (" (all of it with --json)" if value else ""))
+
+
+def _plain(value: object) -> str:
+    """A figure with the digits a person reads; all of them stand in the JSON."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.6g}"

@@ -129,3 +129,11 @@ def test_a_pattern_finds_the_newest_checkpoint_in_the_workspace(tmp_path, monkey
         os.utime(output / name, (day, day))
     found = cli._newest_match("output/first_*_best.pt", tmp_path / "w")
     assert found == str(output / "first_20240102_000000_best.pt")
+
+
+def test_a_person_reads_few_digits_and_a_program_all(capsys):
+    result = {"message": "Done.", "headline": {"en": "Done."}, "cost": 37981.2776491625, "share": 1 / 3}
+    cli._tell(result, as_json=False)
+    assert capsys.readouterr().out == "Done.\n  cost: 37,981\n  share: 0.333333\n"
+    cli._tell(result, as_json=True)
+    assert json.loads(capsys.readouterr().out) == result
