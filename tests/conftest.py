@@ -6,12 +6,22 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A busy machine is no fault of the code: nothing here is a timed test.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
-
 REPOSITORY = Path(__file__).resolve().parents[1]
 REAL_DATA = Path(os.environ.get("HERMES_REAL_DATA", REPOSITORY.parent / "shared" / "data"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The same drawn cases in each run, so that a run can be repeated; at night new ones.
+
+    A busy machine is no fault of the code: nothing here is a timed test.
+    """
+    settings.register_profile(
+        "untimed",
+        deadline=None,
+        derandomize=not config.getoption("--nightly"),
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
