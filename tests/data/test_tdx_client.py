@@ -33,7 +33,7 @@ def test_bars_of_every_board_and_of_indices_come_exactly(market):
 
 
 def test_the_fake_server_leaves_no_socket_of_a_caller_it_never_heard(market):
-    """Such a socket would fail a test that has nothing to do with it: its warning comes with the collector."""
+    """Such a socket would fail a test that has nothing to do with it: its warning comes with collection."""
     with FakeTdxServer(market) as server:
         callers = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(50)]
     for caller in callers:

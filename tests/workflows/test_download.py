@@ -288,7 +288,7 @@ def test_health_lists_all_servers_the_good_ones_first():
 
 
 def test_a_stop_ends_soon_keeps_what_came_and_goes_on_later(workspace):
-    # More stocks than may wait for the disk: a main thread that sleeps for a second does not find all of them.
+    # More stocks than may wait for the disk: a main thread held up for a second does not find them all.
     market = FakeMarket(stock_count=80, session_count=300)
     asked = threading.Event()
     with FakeTdxServer(market, delay_s=0.01) as server:
@@ -434,7 +434,7 @@ def test_a_delay_is_hidden_by_as_many_connections_as_were_asked_for(workspace):
 
 
 def stay_within_a_day(needed_s=120):
-    """The facts hold the day, in Shanghai, on which they were learned: two runs with a midnight between differ."""
+    """Facts hold the day, in Shanghai, on which they were learned: across a midnight two runs differ."""
     now = datetime.now(UTC) + timedelta(hours=8)
     left_s = 86_400 - (now.hour * 60 + now.minute) * 60 - now.second
     if left_s < needed_s:
