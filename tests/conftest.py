@@ -11,10 +11,6 @@ from hypothesis import HealthCheck, settings
 # Small networks wait longer for a second thread than they gain by it. Set before torch comes in.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A busy machine is no fault of the code: nothing here is a timed test.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
-
 REPOSITORY = Path(__file__).resolve().parents[1]
 REAL_DATA = Path(os.environ.get("HERMES_REAL_DATA", REPOSITORY.parent / "shared" / "data"))
 
@@ -27,6 +23,20 @@ TALKERS = (
     "workflows/test_download.py",
     "training/test_distributed.py",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The same drawn cases in each run, so that a run can be repeated; at night new ones.
+
+    A busy machine is no fault of the code: nothing here is a timed test.
+    """
+    settings.register_profile(
+        "untimed",
+        deadline=None,
+        derandomize=not config.getoption("--nightly"),
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,11 +1,11 @@
 """Which servers are asked: probing with a real bar, resting after faults, failing over."""
 
-import socket
 import threading
 
 import pytest
 
 from financial_model.base.errors import BadSetting, NoServerAnswers
+from financial_model.data import tdx_servers
 from financial_model.data.tdx_client import Patience, ServerFault
 from financial_model.data.tdx_servers import (
     QuoteSession,
@@ -16,19 +16,15 @@ from financial_model.data.tdx_servers import (
     probe,
     probe_all,
 )
-from tests.data.fake_tdx_server import FakeMarket, FakeTdxServer
+from tests.data.fake_tdx_server import FakeMarket, FakeTdxServer, nobody
 
-QUICK = Patience(connect_s=1.0, call_s=1.0, backoff_s=0.005, longest_backoff_s=0.02, rest_s=0.1, give_up_s=2)
+# A call may take long: on a busy machine a server that answers does so late, and what is silent stays so.
+QUICK = Patience(connect_s=5.0, call_s=3.0, backoff_s=0.005, longest_backoff_s=0.02, rest_s=0.1, give_up_s=2)
 
 
 @pytest.fixture(scope="module")
 def market():
     return FakeMarket(stock_count=7, session_count=300)
-
-
-def nobody():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 def test_a_server_that_serves_real_bars_is_told_from_stubs_empty_ones_and_silence(market):
@@ -37,17 +33,23 @@ def test_a_server_that_serves_real_bars_is_told_from_stubs_empty_ones_and_silenc
         FakeTdxServer(market, mode="stub") as stub,
         FakeTdxServer(market, mode="empty") as empty,
         FakeTdxServer(market, faults={"hang": 1.0}) as silent,
+        nobody() as closed,
     ):
-        addresses = [good.address, stub.address, empty.address, silent.address, nobody()]
+        addresses = [good.address, stub.address, empty.address, silent.address, closed]
         rows = {s.address: s for s in probe_all([Server(a) for a in addresses], QUICK)}
         states = [rows[address].state for address in addresses]
-        assert states == ["ok", "stub", "empty", "timeout", "unreachable"]
+        assert states[0] in ("ok", "slow")  # how soon it answers is the machine's affair
+        assert states[1:] == ["stub", "empty", "timeout", "unreachable"]
         assert rows[good.address].last_bar == str(market.sessions[-1])
 
 
 def test_one_clear_error_says_how_all_servers_failed_and_what_to_try(market):
-    with FakeTdxServer(market, mode="stub") as stub, pytest.raises(NoServerAnswers) as caught:
-        find_servers((stub.address, nobody()), [], QUICK)
+    with (
+        FakeTdxServer(market, mode="stub") as stub,
+        nobody() as closed,
+        pytest.raises(NoServerAnswers) as caught,
+    ):
+        find_servers((stub.address, closed), [], QUICK)
     message = str(caught.value)
     assert "1 answer without bars" in message
     assert "1 could not be reached" in message
@@ -55,10 +57,23 @@ def test_one_clear_error_says_how_all_servers_failed_and_what_to_try(market):
         assert advice in message
 
 
-def test_the_fastest_server_comes_first(market):
-    with FakeTdxServer(market, delay_s=0.05) as slow, FakeTdxServer(market) as fast:
-        found = find_servers((slow.address, fast.address), [], QUICK)
-    assert [server.address for server in found] == [fast.address, slow.address]
+def test_the_latency_is_that_of_an_answer_and_a_slow_server_is_called_slow(market):
+    with FakeTdxServer(market, delay_s=0.31) as server:
+        probed = probe(Server(server.address), QUICK)
+    assert probed.latency_ms >= 310
+    assert probed.state == "slow"
+
+
+def test_the_fastest_server_comes_first(monkeypatch):
+    latencies_ms = {"a.example:7709": 50.0, "b.example:7709": 3.0, "c.example:7709": 20.0}
+
+    def measured(server, patience):
+        server.state, server.latency_ms = "ok", latencies_ms[server.address]
+        return server
+
+    monkeypatch.setattr(tdx_servers, "probe", measured)
+    found = find_servers(tuple(latencies_ms), [], QUICK)
+    assert [server.address for server in found] == ["b.example:7709", "c.example:7709", "a.example:7709"]
 
 
 def test_probing_stops_once_enough_servers_answer(market):
@@ -95,16 +110,16 @@ def test_work_moves_to_another_server_after_a_fault(market):
         session.close()
 
 
-def test_a_run_gives_up_when_every_server_has_stopped_answering(market):
-    with FakeTdxServer(market) as server:
-        probed = probe(Server(server.address), QUICK)
+def test_a_run_gives_up_when_every_server_has_stopped_answering():
     patient = Patience(
         connect_s=0.2, tries=10**6, backoff_s=0.001, longest_backoff_s=0.01, rest_s=0.05, give_up_s=0.5
     )
-    session = QuoteSession(ServerPool([probed], patient), patient, threading.Event())
-    with pytest.raises(NoServerAnswers, match="stopped answering"):
-        session.ask(lambda client: client.bars("SH600001", 0, 10, False))
-    session.close()
+    with nobody() as address:
+        once_good = Server(address, state="ok", latency_ms=1.0)
+        session = QuoteSession(ServerPool([once_good], patient), patient, threading.Event())
+        with pytest.raises(NoServerAnswers, match="stopped answering"):
+            session.ask(lambda client: client.bars("SH600001", 0, 10, False))
+        session.close()
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ print("hello from", plan.get("word", "a job"), flush=True)
 for event in plan.get("events", []):
     tell(**event)
 deadline = time.time() + plan.get("sleep_s", 0)
-while time.time() < deadline:
+while time.time() < deadline and not (folder / "finish").exists():
     if (folder / "stop").exists() and not plan.get("deaf"):
         tell(kind="stopped", message="Stopped as asked.", fields={"saved": "output/x_final.pt"})
         sys.exit(130)
@@ -53,8 +53,8 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def make_jobs(workspace: Workspace) -> Iterator[Callable[..., Jobs]]:
-    """Make `Jobs` whose commands follow a plan: `make_jobs({"sleep_s": 1})`, or a plan a command;
-    `like=jobs` is another page on the same workspace."""
+    """Make `Jobs` whose commands follow a plan: `make_jobs({"sleep_s": 1})`, or a plan a command; a file
+    `finish` in its folder ends the sleep of a job. `like=jobs` is another page on the same workspace."""
     made: list[Jobs] = []
     workspace.root.mkdir(parents=True)
 
@@ -129,12 +129,21 @@ def running_page(workspace: Path, port: int, *arguments: str) -> Iterator[str]:
                     yield match[0]
                     break
         finally:
-            page.terminate()
-            page.wait(timeout=30)
+            end(page)
             Jobs(Workspace(workspace)).close()
             for job in Jobs(Workspace(workspace)).all():
                 if job.is_active:
                     Jobs(Workspace(workspace)).stop(job.id, at_once=True)
+
+
+def end(page: subprocess.Popen[str], limit_s: float = 60.0) -> None:
+    """Ask the page to end, as Ctrl+C does; one that does not is killed, and told."""
+    page.terminate()
+    try:
+        page.wait(timeout=limit_s)
+    except subprocess.TimeoutExpired:
+        page.kill()
+        raise
 
 
 def _answers(url: str) -> bool:

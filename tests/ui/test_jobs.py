@@ -40,11 +40,13 @@ def test_a_job_runs_in_a_process_of_its_own_and_leaves_its_result(make_jobs, wai
 
 
 def test_heavy_jobs_wait_for_each_other_in_the_order_they_came(make_jobs, wait):
-    jobs = make_jobs({"sleep_s": 0.4}).open()
+    jobs = make_jobs({"sleep_s": 60}).open()
     first = jobs.start("train", TrainSettings(name="a"))
     second = jobs.start("train", TrainSettings(name="b"))
     wait(lambda: state_of(jobs, first) == "running")
     assert state_of(jobs, second) == "queued"
+    for job in (first, second):
+        (job.folder / "finish").touch()
     wait(lambda: state_of(jobs, second) == "done")
     one, two = jobs.get(first.id), jobs.get(second.id)
     assert first.id < second.id
@@ -52,7 +54,7 @@ def test_heavy_jobs_wait_for_each_other_in_the_order_they_came(make_jobs, wait):
 
 
 def test_a_light_job_runs_beside_a_heavy_one(make_jobs, wait):
-    jobs = make_jobs(train={"sleep_s": 20}, doctor={}).open()
+    jobs = make_jobs(train={"sleep_s": 60}, doctor={}).open()
     heavy = jobs.start("train", TrainSettings())
     wait(lambda: state_of(jobs, heavy) == "running")
     light = jobs.start("doctor", DoctorSettings(skip_servers=True))
@@ -99,7 +101,7 @@ def test_a_job_that_does_not_hear_can_be_ended_at_once(make_jobs, wait):
 
 
 def test_a_job_outlives_the_page_and_a_new_page_finds_it(make_jobs, wait):
-    plan = {"sleep_s": 1.0, "events": [{"kind": "progress", "done": 5, "total": 10, "unit": "stocks"}]}
+    plan = {"sleep_s": 60, "events": [{"kind": "progress", "done": 5, "total": 10, "unit": "stocks"}]}
     old = make_jobs(plan).open()
     job = old.start("download", DownloadSettings())
     wait(lambda: state_of(old, job) == "running")
@@ -109,7 +111,8 @@ def test_a_job_outlives_the_page_and_a_new_page_finds_it(make_jobs, wait):
     found = new.get(job.id)
     assert found.state == "running"
     assert found.share() == 0.5
-    old._children[job.id].wait()  # the parent of this test reaps it; a real page has ended by now
+    (job.folder / "finish").touch()
+    old._children[job.id].wait(timeout=30)  # the parent of this test reaps it; a real page has ended by now
     wait(lambda: new.get(job.id).state == "done")
 
 

@@ -111,7 +111,7 @@ def test_a_program_walks_from_a_market_to_a_forecast(client, page_workspace):
 def test_a_taken_port_is_said_clearly_and_the_next_one_is_used(page_url, tmp_path):
     port = page_url.rpartition(":")[2]
     command = [sys.executable, "gradio_app.py", "--no-browser", "--port", port, "--workspace", str(tmp_path)]
-    from .conftest import REPOSITORY
+    from .conftest import REPOSITORY, end
 
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as page:
         try:
@@ -119,7 +119,7 @@ def test_a_taken_port_is_said_clearly_and_the_next_one_is_used(page_url, tmp_pat
             assert page.stdout.readline().startswith(f"Port {port} is taken; this page uses ")
             assert "http://127.0.0.1:" in page.stdout.readline()
         finally:
-            page.terminate()
+            end(page)
 
 
 @pytest.mark.parametrize("arguments", [["--auth", "nopassword"], ["--lang", "fr"], ["--host", "0.0.0.0"]])

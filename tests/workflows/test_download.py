@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -30,19 +30,21 @@ from financial_model.data.bar_store import BarStore
 from financial_model.data.reference_store import ReferenceStore
 from financial_model.data.tdx_client import Patience
 from financial_model.workflows.download import chosen_stocks, download, server_health
-from tests.data.fake_tdx_server import FAULTS, INDICES, FakeMarket, FakeTdxServer
+from tests.data.fake_tdx_server import FAULTS, INDICES, FakeMarket, FakeTdxServer, nobody
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-QUICK = Patience(
-    connect_s=1.0,
-    call_s=0.4,
+# Where every question is answered, late on a busy machine, a call may take its time; QUICK is for silence.
+PATIENT = Patience(
+    connect_s=10.0,
+    call_s=20.0,
     backoff_s=0.003,
     longest_backoff_s=0.03,
     rest_s=0.05,
     longest_rest_s=0.3,
-    give_up_s=10.0,
+    give_up_s=60.0,
 )
+QUICK = replace(PATIENT, call_s=0.4)
 
 
 @pytest.fixture
@@ -50,7 +52,9 @@ def workspace(tmp_path):
     return Workspace(tmp_path)
 
 
-def run(server, workspace, stocks=1000, events=None, stop=lambda: False, now=NOW, patience=QUICK, **settings):
+def run(
+    server, workspace, stocks=1000, events=None, stop=lambda: False, now=NOW, patience=PATIENT, **settings
+):
     addresses = tuple(s.address for s in (server if isinstance(server, list) else [server]))
     asked = DownloadSettings(**({"stocks": stocks, "servers": addresses} | settings))
     sinks = [events.append] if events is not None else []
@@ -268,22 +272,24 @@ def test_no_reachable_server_is_one_clear_error_and_leaves_the_store_alone(works
     with FakeTdxServer(market) as server:
         run(server, workspace)
     before = files_of(workspace)
-    with pytest.raises(NoServerAnswers, match="firewall"):
-        run(server, workspace)
+    with nobody() as closed, pytest.raises(NoServerAnswers, match="firewall"):
+        run(server, workspace, servers=(closed,))
     assert files_of(workspace) == before
 
 
 def test_health_lists_all_servers_the_good_ones_first():
     market, events = FakeMarket(stock_count=3, session_count=50), []
     with FakeTdxServer(market) as good, FakeTdxServer(market, mode="stub") as stub:
-        rows = server_health((stub.address, good.address), Progress(events.append), QUICK)
-    assert [row["state"] for row in rows] == ["ok", "stub"]
+        rows = server_health((stub.address, good.address), Progress(events.append), PATIENT)
+    assert rows[0]["state"] in ("ok", "slow")  # how soon it answers is the machine's affair
+    assert rows[1]["state"] == "stub"
     assert rows[0]["latency_ms"] > 0
     assert events[-1]["done"] == 2
 
 
 def test_a_stop_ends_soon_keeps_what_came_and_goes_on_later(workspace):
-    market = FakeMarket(stock_count=21, session_count=300)
+    # More stocks than may wait for the disk: a main thread held up for a second does not find them all.
+    market = FakeMarket(stock_count=80, session_count=300)
     asked = threading.Event()
     with FakeTdxServer(market, delay_s=0.01) as server:
 
@@ -293,9 +299,9 @@ def test_a_stop_ends_soon_keeps_what_came_and_goes_on_later(workspace):
 
         settings = DownloadSettings(stocks=100, servers=(server.address,), connections=2)
         with pytest.raises(StopRequested, match="start again"):
-            download(settings, workspace, Progress(seen, stop=asked.is_set), QUICK, NOW)
+            download(settings, workspace, Progress(seen, stop=asked.is_set), PATIENT, NOW)
         kept = len(read_json(workspace.metadata_path)["codes"])
-        assert 3 <= kept < 26
+        assert 3 <= kept < 80
         run(server, workspace)
     assert differences(market, workspace) == []
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("quotes")]
@@ -335,7 +341,7 @@ def test_a_full_disk_ends_the_run_with_the_reason_and_no_thread_left(workspace, 
 def test_no_fault_loses_doubles_or_misplaces_a_bar(workspace, fault):
     market = FakeMarket(stock_count=15, session_count=900, seed=1)
     with FakeTdxServer(market, faults={fault: 0.05}, late_s=0.5, seed=2) as server:
-        result = run(server, workspace)
+        result = run(server, workspace, patience=QUICK)
     assert result["failures"] == []
     assert differences(market, workspace) == []
 
@@ -343,7 +349,7 @@ def test_no_fault_loses_doubles_or_misplaces_a_bar(workspace, fault):
 def all_faults(workspace, stocks, sessions, rate, connections=4):
     market = FakeMarket(stock_count=stocks, session_count=sessions, seed=3)
     with FakeTdxServer(market, faults=dict.fromkeys(FAULTS, rate), late_s=0.5, seed=4) as server:
-        result = run(server, workspace, connections=connections)
+        result = run(server, workspace, connections=connections, patience=QUICK)
         listed = {failure["code"] for failure in result["failures"]}
         assert differences(market, workspace, [c for c in market.codes if c not in listed]) == []
         return result, server
@@ -368,7 +374,7 @@ def test_all_faults_together_at_500_stocks(workspace, rate):
 def test_each_fault_alone_at_500_stocks(workspace, fault, rate):
     market = FakeMarket(stock_count=500, session_count=900, seed=5)
     with FakeTdxServer(market, faults={fault: rate}, late_s=0.5, seed=6) as server:
-        result = run(server, workspace, connections=8)
+        result = run(server, workspace, connections=8, patience=QUICK)
     print(fault, rate, result["new"], len(result["failures"]), result["seconds"], server.faulted)
     listed = {failure["code"] for failure in result["failures"]}
     assert differences(market, workspace, [c for c in market.codes if c not in listed]) == []
@@ -403,7 +409,7 @@ def test_a_server_that_does_not_number_its_answers_still_gives_right_bars(worksp
 def test_a_slow_server_is_told_with_what_helps(workspace):
     market, events = FakeMarket(stock_count=2, session_count=50), []
     with FakeTdxServer(market, delay_s=0.32) as server:
-        run(server, workspace, events=events, codes=("SH600001",), patience=replace(QUICK, call_s=4.0))
+        run(server, workspace, events=events, codes=("SH600001",))
     [warning] = [event for event in events if event["kind"] == "warning" and "slow" in event["message"]]
     assert "--connections" in warning["message"]
     parts = [event["detail"] for event in events if event.get("unit") == "lists"]
@@ -427,18 +433,29 @@ def test_a_delay_is_hidden_by_as_many_connections_as_were_asked_for(workspace):
 # ---------------------------------------------------------------------- kills
 
 
+def stay_within_a_day(needed_s=120):
+    """Facts hold the day, in Shanghai, on which they were learned: across a midnight two runs differ."""
+    now = datetime.now(UTC) + timedelta(hours=8)
+    left_s = 86_400 - (now.hour * 60 + now.minute) * 60 - now.second
+    if left_s < needed_s:
+        time.sleep(left_s + 1)
+
+
 def killed_runs(tmp_path, stocks, sessions, kills, seed):
     """The files after a run that was killed `kills` times, those of an undisturbed one, the market."""
     market = FakeMarket(stock_count=stocks, session_count=sessions, seed=7)
     dice = random.Random(seed)
     straight, cut = Workspace(tmp_path / "straight"), Workspace(tmp_path / "cut")
+    stay_within_a_day()
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     with FakeTdxServer(market, delay_s=0.004) as server:
         command = [sys.executable, "-m", "financial_model", "download", "--stocks", "10000"]
         command += ["--server", server.address, "--connections", "4", "--workspace"]
         run(server, straight, now=datetime.now(UTC))
         survived = 0
-        while survived < kills:
+        for _ in range(5 * kills):  # a start that fails by itself is no kill, and must not go on for ever
+            if survived == kills:
+                break
             process = subprocess.Popen(
                 [*command, str(cut.root)],
                 env=environment,
