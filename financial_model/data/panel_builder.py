@@ -7,7 +7,6 @@ written.
 """
 
 import itertools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,6 +18,7 @@ import pyarrow as pa
 
 from ..base.errors import BadConditions, DamagedFile, FinancialModelError, NothingUsable
 from ..base.progress import Progress
+from ..base.threads import CORES
 from ..base.workspace import Workspace, locked, read_json, replace_when_done, write_json
 from .bar_store import BarStore, read_store_csv, remove_leftovers
 from .panel import (
@@ -81,7 +81,7 @@ class _Builder:
         self.vocabularies = {name: tuple(words) for name, words in vocabularies.items()}
         self.conditions_key = conditions_key
         self.progress = progress
-        self.workers = workers or min(8, os.cpu_count() or 1)
+        self.workers = workers or CORES
         self.state = {} if rebuild else self._old_state()
         self.failures: dict[str, str] = {}
 
