@@ -13,6 +13,7 @@ from financial_model.base.workspace import Workspace
 from financial_model.conditions import condition_table
 from financial_model.data import panel_builder
 from financial_model.data.panel import Panel
+from financial_model.data.panel_file import ColumnFile
 from financial_model.workflows.build_panel import build_panel
 from financial_model.workflows.simulate import simulate
 
@@ -51,7 +52,7 @@ def test_opening_a_panel_loads_arrow_alone(workspace):
 def work(monkeypatch):
     """Counts of files decoded, conditions computed and bytes of columns written by a build."""
     counts = Counter()
-    decode, write = panel_builder.read_store_csv, panel_builder._ColumnFile.write
+    decode, write = panel_builder.read_store_csv, ColumnFile.write
 
     def counted_decode(path, code):
         bars = decode(path, code)
@@ -71,7 +72,7 @@ def work(monkeypatch):
         return condition_table.Condition(condition.vocabulary, compute)
 
     monkeypatch.setattr(panel_builder, "read_store_csv", counted_decode)
-    monkeypatch.setattr(panel_builder._ColumnFile, "write", counted_write)
+    monkeypatch.setattr(ColumnFile, "write", counted_write)
     for name, condition in condition_table.CONDITIONS.items():
         monkeypatch.setitem(condition_table.CONDITIONS, name, counted(condition))
     return counts

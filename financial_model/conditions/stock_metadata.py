@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..base.config import INDUSTRIES, ConditionSettings
+from ..base.threads import on_all_cores
 from ..data.panel import Panel
 from ..data.reference_store import Facts, ReferenceStore
 
@@ -237,10 +238,13 @@ def industry_column(panel: Panel, reference: ReferenceStore, settings: Condition
     """The industry group of each row, int8 (N,), positions in INDUSTRIES; `other` where none is known."""
     industries = Industries.read(reference, settings.industry_dates)
     column = np.full(len(panel), OTHER, np.int8)
-    for k, code in enumerate(panel.codes):
-        rows = slice(panel.offsets[k], panel.offsets[k + 1])
+
+    def fill(code: str) -> None:
+        rows = panel.rows_of(code)
         found = industries.rows_on(code, panel.sessions[panel.session_index[rows]])
         column[rows] = np.where(
             found >= 0, industries.group[found] if len(industries.group) else OTHER, OTHER
         )
+
+    on_all_cores(fill, panel.codes)
     return column

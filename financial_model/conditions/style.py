@@ -8,22 +8,23 @@ Factors look back over the stock's own bars (a suspension holds no bar). Sums ar
 stock's first bar, added one after the other, so that cutting the future off leaves every bit of the past.
 """
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..base.config import ConditionSettings
+from ..base.threads import on_all_cores
 from ..data.panel import Panel
 from ..data.reference_store import Facts, ReferenceStore
 from .trailing import trailing_deviation, trailing_sum
 
 FloatArray = npt.NDArray[np.floating[Any]]
 Factor = Callable[[Panel, ReferenceStore], FloatArray]
+# Rows of the panel (sessions, stocks), their values, which of them are known.
+SessionTable = tuple[npt.NDArray[np.int32], FloatArray, npt.NDArray[np.bool_]]
 
 UNKNOWN = "unknown"
 VOLATILITY_BARS, VOLATILITY_LEAST = 60, 40
@@ -31,6 +32,7 @@ MOMENTUM_BARS = 60
 TURNOVER_BARS, TURNOVER_LEAST = 20, 10
 SESSIONS_A_YEAR = 244
 TABLE_CELLS = 100_000
+LONG_AGO = -(2**31)  # a quarter of which no report speaks
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,9 @@ def quantile_buckets(panel: Panel, factor: FloatArray, count: int) -> npt.NDArra
     Equal values share a bucket. A session with fewer known values than buckets ranks nobody.
     """
     buckets = np.zeros(len(panel), np.int8)
-    for rows, values, known in _session_tables(panel, factor):
+
+    def cut(table: SessionTable) -> None:
+        rows, values, known = table
         held = known.sum(axis=1)
         ordered = np.sort(values, axis=1)  # NaN sorts behind the known values
         found = np.ones(values.shape, np.int8)
@@ -74,6 +78,8 @@ def quantile_buckets(panel: Panel, factor: FloatArray, count: int) -> npt.NDArra
             found += values >= edge[:, None]
         inside = known & (held >= count)[:, None]
         buckets[rows[inside]] = found[inside]
+
+    _each_session_table(panel, factor, cut)
     return buckets
 
 
@@ -84,7 +90,9 @@ def session_ranks(panel: Panel, factor: FloatArray, out: FloatArray | None = Non
     """
     ranks = np.empty(len(panel), np.float32) if out is None else out
     ranks[np.isnan(factor)] = np.nan
-    for rows, values, known in _session_tables(panel, factor):
+
+    def rank(table: SessionTable) -> None:
+        rows, values, known = table
         order = np.argsort(values, axis=1)
         ordered = np.take_along_axis(values, order, axis=1)
         place = np.arange(values.shape[1])
@@ -99,34 +107,41 @@ def session_ranks(panel: Panel, factor: FloatArray, out: FloatArray | None = Non
         np.put_along_axis(middle, order, first + last + 1.0, axis=1)
         middle /= 2.0 * np.maximum(known.sum(axis=1), 1)[:, None]
         ranks[rows[known]] = middle[known]
+
+    _each_session_table(panel, factor, rank)
     return ranks
 
 
-def _session_tables(
-    panel: Panel, factor: FloatArray
-) -> Iterator[tuple[npt.NDArray[np.int32], FloatArray, npt.NDArray[np.bool_]]]:
-    """Rows of the panel, factor values and which are known: tables of a line a session, padded with NaN.
+def _each_session_table(panel: Panel, factor: FloatArray, work: Callable[[SessionTable], None]) -> None:
+    """Hand `work` all sessions, on all cores: tables of a line a session, padded with NaN.
 
     As many sessions at once as stay in the cache: a call a session costs more than the sorting it does.
     """
     rows, offsets = panel.session_rows()
     widest = max(int(np.diff(offsets).max(initial=1)), 1)
     sessions = max(TABLE_CELLS // widest, 1)
-    for begin in range(0, len(offsets) - 1, sessions):
+
+    def make(begin: int) -> None:
         edges = offsets[begin : begin + sessions + 1]
         inside = np.arange(widest) < np.diff(edges)[:, None]
         table = np.zeros(inside.shape, np.int32)
         table[inside] = rows[edges[0] : edges[-1]]
         values = np.where(inside, factor[table], np.nan).astype(factor.dtype, copy=False)
-        yield table, values, ~np.isnan(values)
+        work((table, values, ~np.isnan(values)))
+
+    on_all_cores(make, range(0, len(offsets) - 1, sessions))
 
 
 def per_stock(panel: Panel, columns: tuple[str, ...], compute: Callable[..., FloatArray]) -> FloatArray:
     """`compute` over the bars of each stock, float32 (N,); the arrays it gets hold one stock."""
     sources = [panel.column(name) for name in columns]
     out = np.empty(len(panel), np.float32)
-    for start, stop in pairwise(panel.offsets):
-        out[start:stop] = compute(*(source[start:stop] for source in sources))
+
+    def fill(code: str) -> None:
+        rows = panel.rows_of(code)
+        out[rows] = compute(*(source[rows] for source in sources))
+
+    on_all_cores(fill, panel.codes)
     return out
 
 
@@ -198,20 +213,20 @@ def published_yields(panel: Panel, reference: ReferenceStore) -> tuple[FloatArra
     by the change of total shares where both are known.
     """
     facts = reference.read("fundamentals")
+    published = set(np.unique(facts["code"]).tolist())
     earnings = np.full(len(panel), np.nan, np.float32)
     book = np.full(len(panel), np.nan, np.float32)
     raw_close, total_shares = panel.column("raw_close"), panel.column("total_shares")
-    for k, code in enumerate(panel.codes):
-        of_code = facts.of(code) if len(facts) else facts
-        if not len(of_code):
-            continue
-        rows = slice(int(panel.offsets[k]), int(panel.offsets[k + 1]))
+
+    def fill(code: str) -> None:
+        of_code = facts.of(code)
+        rows = panel.rows_of(code)
         days = panel.sessions[panel.session_index[rows]]
         announced = of_code["known_from"]
         found = np.searchsorted(announced, days, side="right") - 1
         has = found >= 0
         if not has.any():
-            continue
+            return
         shares = total_shares[rows]
         # The first bar on or after the announcement tells the shares of that day; never a later one.
         at = np.minimum(np.searchsorted(days, announced), len(days) - 1)
@@ -219,23 +234,18 @@ def published_yields(panel: Panel, reference: ReferenceStore) -> tuple[FloatArra
         scale = np.where(np.isfinite(growth), growth, 1.0) * raw_close[rows]
         earnings[rows] = np.where(has, trailing_earnings(of_code)[found] / scale, np.nan)
         book[rows] = np.where(has, latest_book(of_code)[found] / scale, np.nan)
+
+    on_all_cores(fill, [code for code in panel.codes if code in published])
     return earnings, book
 
 
 def latest_book(facts: Facts) -> npt.NDArray[np.float64]:
     """Book value per share of the latest period known at each announcement; NaN unknown."""
-    best = []
-    last, newest = np.nan, -np.inf
-    for value, day in zip(facts["book_value_per_share_cny"].tolist(), _days(facts["period"]), strict=True):
-        if not math.isnan(value) and not day < newest:
-            last, newest = value, newest if math.isnan(day) else day
-        best.append(last)
-    return np.array(best)
-
-
-def _days(dates: npt.NDArray[np.datetime64]) -> list[float]:
-    """Days since 1970, NaN where unknown."""
-    return np.where(np.isnat(dates), np.nan, dates.astype(np.int64)).tolist()
+    value, period = facts["book_value_per_share_cny"], facts["period"]
+    day = np.where(np.isnat(period), np.nan, period.astype(np.int64))
+    known = ~np.isnan(value)
+    newest = np.fmax.accumulate(np.where(known, day, np.nan))
+    return _latest(value, known & ~(day < newest))
 
 
 def trailing_earnings(facts: Facts) -> npt.NDArray[np.float64]:
@@ -244,31 +254,31 @@ def trailing_earnings(facts: Facts) -> npt.NDArray[np.float64]:
     Reports state the year so far: the last four quarters are this year so far, plus last year, minus last
     year up to the same quarter. Where a part is missing, the latest full year stands.
     """
-    year_so_far: dict[tuple[int, int], float] = {}
-    best = np.full(len(facts), np.nan)
-    newest: tuple[int, int] | None = None
-    month = np.where(np.isnat(facts["period"]), 0, facts["period"].astype("datetime64[M]").astype(int))
-    keys = zip((1970 + month // 12).tolist(), (month % 12 // 3 + 1).tolist(), strict=True)
-    known = ~(np.isnan(facts["eps_cny"]) | np.isnat(facts["period"]))
-    for k, (value, key, is_known) in enumerate(
-        zip(facts["eps_cny"].tolist(), keys, known.tolist(), strict=True)
-    ):
-        if is_known:
-            year_so_far[key] = value
-            newest = max(newest, key) if newest else key
-        if newest is None:
-            continue
-        year, quarter = newest
-        if quarter == 4:
-            best[k] = year_so_far[newest]
-            continue
-        last_year, same_quarter = year_so_far.get((year - 1, 4)), year_so_far.get((year - 1, quarter))
-        if last_year is not None and same_quarter is not None:
-            best[k] = year_so_far[newest] + last_year - same_quarter
-        else:
-            full = [key for key in year_so_far if key[1] == 4]
-            best[k] = year_so_far[max(full)] if full else np.nan
-    return best
+    value, period = facts["eps_cny"], facts["period"]
+    known = ~(np.isnan(value) | np.isnat(period))
+    quarter = np.where(known, period.astype("datetime64[M]").astype(np.int64) // 3, LONG_AGO)  # since 1970
+    is_full = quarter % 4 == 3
+    row = np.arange(len(value))
+    # One number for (quarter, row), so that a search finds the last row up to mine that speaks of a quarter.
+    place = quarter * len(value) + row
+    order = np.argsort(place)
+
+    def told(wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        found = order[np.searchsorted(place[order], wanted * len(value) + row, side="right") - 1]
+        return np.where(known[found] & (quarter[found] == wanted), value[found], np.nan)
+
+    newest = np.maximum.accumulate(quarter)
+    so_far, last_year, same_quarter = told(newest), told(newest // 4 * 4 - 1), told(newest - 4)
+    full_year = told(np.maximum.accumulate(np.where(is_full, quarter, LONG_AGO)))
+    parts_known = ~(np.isnan(last_year) | np.isnan(same_quarter))
+    in_parts = np.where(parts_known, so_far + last_year - same_quarter, full_year)
+    return np.where(newest % 4 == 3, so_far, in_parts)
+
+
+def _latest(values: npt.NDArray[np.float64], counts: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """At each row the value of the last row up to it that counts; NaN before the first."""
+    last = np.maximum.accumulate(np.where(counts, np.arange(len(values)), -1))
+    return np.where(last >= 0, values[last], np.nan)
 
 
 STYLES = {

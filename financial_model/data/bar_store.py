@@ -30,7 +30,12 @@ METADATA_SHAPE: tuple[tuple[str, type, type], ...] = (
     ("choice", dict, object),
 )
 RESTORE = "Restore a copy, or delete it and import or download again: the bars stay."
-_TYPES = {"date": pa.date32()} | dict.fromkeys(BAR_COLUMNS[1:], pa.float64())
+_READ = pa.csv.ReadOptions(use_threads=False)
+_CONVERT = pa.csv.ConvertOptions(
+    column_types={"date": pa.date32()} | dict.fromkeys(BAR_COLUMNS[1:], pa.float64()),
+    include_columns=list(BAR_COLUMNS),
+    include_missing_columns=True,
+)
 
 
 class BarStore:
@@ -142,13 +147,7 @@ def describe(bars: Bars, source: str, **others: Any) -> dict[str, Any]:
 def read_store_csv(path: Path, code: str) -> Bars:
     """The bars of a CSV in the store: fast where it is ours, patient where a user put it there."""
     try:
-        table = pa.csv.read_csv(
-            path,
-            read_options=pa.csv.ReadOptions(use_threads=False),
-            convert_options=pa.csv.ConvertOptions(
-                column_types=_TYPES, include_columns=list(BAR_COLUMNS), include_missing_columns=True
-            ),
-        )
+        table = pa.csv.read_csv(path, read_options=_READ, convert_options=_CONVERT)
     except pa.ArrowInvalid:
         return read_bars_csv(path, code)[0]
     if any(table[name].null_count for name in BAR_COLUMNS[:-1]):
@@ -157,7 +156,10 @@ def read_store_csv(path: Path, code: str) -> Bars:
 
 
 def _numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:
-    """A column as numpy, missing numbers as NaN. Not `to_numpy`, which imports pandas: half a second."""
+    """A column as numpy, missing numbers as NaN; a view where the file was one block, as most are.
+
+    Not `to_numpy`, which imports pandas: half a second.
+    """
     if column.null_count:
         column = column.fill_null(np.nan)
     is_date = pa.types.is_date32(column.type)
@@ -168,7 +170,10 @@ def _numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:
         for chunk in column.chunks
         if len(chunk)
     ]
-    values = np.concatenate(chunks) if chunks else np.empty(0)
+    if len(chunks) == 1:
+        values = chunks[0]
+    else:
+        values = np.concatenate(chunks) if chunks else np.empty(0)
     return values.astype("datetime64[D]") if is_date else values
 
 

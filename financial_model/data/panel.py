@@ -413,12 +413,13 @@ def view_of(column: pa.Array) -> Array:
 
 def _index_bars(batch: pa.RecordBatch) -> dict[str, Bars]:
     batch.column("code").validate(full=True)
-    codes = np.array(batch.column("code").to_pylist(), dtype=np.str_)
+    words = batch.column("code").dictionary_encode()  # bars of one index lie together
+    word_of_row = view_of(words.indices)
     columns = {name: view_of(batch.column(name)) for name in BAR_COLUMNS}
     found = {}
-    for code in np.unique(codes):
-        rows = slice(int(np.searchsorted(codes, code)), int(np.searchsorted(codes, code, side="right")))
-        found[str(code)] = Bars(code=str(code), **{name: values[rows] for name, values in columns.items()})
+    for k, code in enumerate(words.dictionary.to_pylist()):
+        rows = slice(*np.searchsorted(word_of_row, [k, k + 1]).tolist())
+        found[code] = Bars(code=code, **{name: values[rows] for name, values in columns.items()})
     return found
 
 

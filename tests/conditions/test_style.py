@@ -3,6 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from financial_model.base.config import ConditionSettings
 from financial_model.base.workspace import Workspace
@@ -138,6 +140,49 @@ def test_earnings_of_four_quarters_come_from_figures_of_the_year_so_far():
     # After the first quarter: .30 + 1.00 - .10. After the second no half-year figure of 2023 is known.
     np.testing.assert_allclose(style.trailing_earnings(facts), [np.nan, 1.0, 1.2, 1.0])
     np.testing.assert_allclose(style.latest_book(facts), [5.0, 6.0, 6.3, 6.7])
+
+
+def told_one_by_one(facts):
+    """(earnings of four quarters, book value) after each announcement, by a plain walk."""
+    year_so_far, earnings, book = {}, [], []
+    value_of_newest, newest_day = np.nan, None
+    for eps, value, period in zip(
+        facts["eps_cny"], facts["book_value_per_share_cny"], facts["period"].tolist(), strict=True
+    ):
+        if not np.isnan(eps) and period is not None:
+            year_so_far[period.year, (period.month - 1) // 3 + 1] = eps
+        full_years = [year_so_far[key] for key in sorted(year_so_far) if key[1] == 4]
+        found = full_years[-1] if full_years else np.nan
+        if year_so_far:
+            year, quarter = max(year_so_far)
+            parts = [year_so_far.get(key, np.nan) for key in ((year - 1, 4), (year - 1, quarter))]
+            if quarter == 4:
+                found = year_so_far[year, 4]
+            elif not np.isnan(parts).any():
+                found = year_so_far[year, quarter] + parts[0] - parts[1]
+        earnings.append(found)
+        if not np.isnan(value) and (period is None or newest_day is None or period >= newest_day):
+            value_of_newest, newest_day = value, newest_day if period is None else period
+        book.append(value_of_newest)
+    return earnings, book
+
+
+@given(st.integers(0, 2**16), st.integers(1, 40))
+def test_reports_read_at_once_tell_what_a_walk_through_them_tells(seed, count):
+    rng = np.random.default_rng(seed)
+    ends = np.arange("2019-01", "2023-01", 3, dtype="datetime64[M]").astype("datetime64[D]") - 1
+    period = np.where(rng.random(count) < 0.1, np.datetime64("NaT"), rng.choice(ends, count))
+    columns = {
+        "code": np.full(count, "SH600001"),
+        "announced": np.datetime64("2019-06-03") + np.arange(count),
+        "period": period,
+        "eps_cny": np.where(rng.random(count) < 0.2, np.nan, rng.normal(size=count)),
+        "book_value_per_share_cny": np.where(rng.random(count) < 0.2, np.nan, rng.normal(size=count)),
+    }
+    facts = make_facts("fundamentals", columns)
+    earnings, book = told_one_by_one(facts)
+    np.testing.assert_array_equal(style.trailing_earnings(facts), earnings)
+    np.testing.assert_array_equal(style.latest_book(facts), book)
 
 
 def test_yields_use_only_what_was_announced_and_follow_the_share_count(tmp_path):

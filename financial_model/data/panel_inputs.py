@@ -1,0 +1,144 @@
+"""What a panel is built from: each stock's file and facts, and the tables that reach all of them.
+
+A file whose size and time are as they were at the build before is not read again; its digest stands.
+"""
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..base.errors import NoBarsFound
+from ..base.workspace import Workspace
+from .bar_store import BarStore
+from .panel import FORMAT
+from .reference_store import KINDS, Facts, ReferenceStore
+
+# Facts that enter a stock's own columns; the others reach the panel through the conditions alone.
+STOCK_TABLES = ("corporate_actions", "st_periods", "share_capital", "stock_list")
+NEWLINE = ord("\n")
+
+
+@dataclass(frozen=True)
+class StockInput:
+    """What one stock is built from: its file as it was seen, and digests of the file and of its facts."""
+
+    size: int
+    mtime_ns: int
+    digest: str
+    facts: str
+    row_count: int
+
+    @property
+    def key(self) -> str:
+        return self.digest + self.facts
+
+
+class PanelInputs:
+    """The inputs of one build as they lie in the store, `before` being the state of the build before.
+
+    stocks: by code; tables: size, time and digest of the files that reach every stock, by their path.
+    """
+
+    def __init__(self, workspace: Workspace, before: Mapping[str, Any], workers: int) -> None:
+        self.workspace = workspace
+        self.store = BarStore(workspace)
+        self.is_simulated = self.store.is_simulated
+        self.first_session = self._market_first_session()
+        self.facts_key = [str(self.first_session), *map(self._file_key, STOCK_TABLES)]
+        self.stocks = self._stocks(before, workers)
+        self.tables = self._tables(before)
+
+    @functools.cached_property
+    def facts(self) -> dict[str, Facts]:
+        """The tables of STOCK_TABLES by name."""
+        return {name: ReferenceStore(self.workspace).read(name) for name in STOCK_TABLES}
+
+    def fingerprint(self, conditions: Any) -> str:
+        """A digest of all inputs; conditions: JSON-like, what their columns depend on beside them."""
+        parts = {
+            "format": FORMAT,
+            "simulated": self.is_simulated,
+            "conditions": conditions,
+            "stocks": {code: stock.key for code, stock in self.stocks.items()},
+            "tables": {name: values[2] for name, values in sorted(self.tables.items())},
+        }
+        return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=10).hexdigest()
+
+    def _stocks(self, before: Mapping[str, Any], workers: int) -> dict[str, StockInput]:
+        codes = self.store.codes()
+        if not codes:
+            raise NoBarsFound(self.workspace.bars_dir, "CSV files such as SH600000.csv (import or download)")
+        known: dict[str, StockInput] = before.get("stocks", {})
+        if before.get("facts_key") == self.facts_key and known.keys() >= set(codes):
+            facts_digests = {code: known[code].facts for code in codes}
+        else:
+            facts_digests = self._facts_digests(codes)
+
+        def look(code: str) -> StockInput:
+            path = self.workspace.bars_dir / f"{code}.csv"
+            seen, old = path.stat(), known.get(code)
+            facts = facts_digests[code]
+            if old and (old.size, old.mtime_ns) == (seen.st_size, seen.st_mtime_ns):
+                return replace(old, facts=facts)
+            data = path.read_bytes()
+            digest = hashlib.blake2b(data, digest_size=12).hexdigest()
+            if old and old.digest == digest:
+                return replace(old, size=seen.st_size, mtime_ns=seen.st_mtime_ns, facts=facts)
+            # Counted by numpy, which leaves the interpreter to the other threads; `bytes.count` does not.
+            lines = int(np.count_nonzero(np.frombuffer(data, np.uint8) == NEWLINE))
+            lines += (not data.endswith(b"\n")) - 1
+            return StockInput(seen.st_size, seen.st_mtime_ns, digest, facts, max(lines, 0))
+
+        with ThreadPoolExecutor(workers) as pool:
+            return dict(zip(codes, pool.map(look, codes), strict=True))
+
+    def _file_key(self, name: str) -> list[int]:
+        path = self.workspace.reference_path(name)
+        seen = path.stat() if path.is_file() else None
+        return [seen.st_size, seen.st_mtime_ns] if seen else []
+
+    def _market_first_session(self) -> np.datetime64 | None:
+        firsts = [
+            values["first"]
+            for code, values in self.store.metadata()["codes"].items()
+            if isinstance(values, dict) and values.get("first")
+        ]
+        return np.datetime64(min(firsts), "D") if firsts else None
+
+    def _facts_digests(self, codes: list[str]) -> dict[str, str]:
+        hashes = {code: hashlib.blake2b(str(self.first_session).encode(), digest_size=8) for code in codes}
+        for name, facts in self.facts.items():
+            kind = KINDS[name]
+            days = [facts[column].astype(np.int64) for column in kind.dates]
+            numbers = [facts[column].view(np.int64) for column in kind.numbers]
+            rows = np.ascontiguousarray(np.stack([*days, *numbers], axis=1)) if len(facts) else None
+            if rows is None:
+                continue
+            edges = np.searchsorted(facts["code"], codes), np.searchsorted(facts["code"], codes, "right")
+            for code, start, stop in zip(codes, *edges, strict=True):
+                if stop > start:
+                    hashes[code].update(name.encode() + rows[start:stop].tobytes())
+        return {code: made.hexdigest() for code, made in hashes.items()}
+
+    def _tables(self, before: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """Digests of the files that reach every stock: indices and the tables behind the conditions."""
+        known = before.get("tables", {})
+        paths = [self.workspace.index_dir / f"{code}.csv" for code in self.store.index_codes()]
+        paths += [self.workspace.reference_path(name) for name in KINDS if name not in STOCK_TABLES]
+        found = {}
+        for path in paths:
+            if path.is_file():
+                name, seen = path.relative_to(self.workspace.root).as_posix(), path.stat()
+                old = known.get(name)
+                if old and old[:2] == [seen.st_size, seen.st_mtime_ns]:
+                    found[name] = old
+                else:
+                    digest = hashlib.blake2b(path.read_bytes(), digest_size=12).hexdigest()
+                    found[name] = [seen.st_size, seen.st_mtime_ns, digest]
+        return found
