@@ -16,7 +16,8 @@ from financial_model.forecasting.calibration import fit_calibration
 from financial_model.models.checkpoint import load_checkpoint
 from financial_model.training.improved_loss import LOSSES
 from financial_model.training.run_files import RunFiles
-from financial_model.training.train import Trainer, rate_share
+from financial_model.training.schedule import rate_share
+from financial_model.training.train import Trainer
 
 
 def weights_of(path):
