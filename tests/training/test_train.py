@@ -87,7 +87,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_weights_of_one_that_never_was(
         second = load_checkpoint(workspace.inside(result[which]))
         assert_same_weights(first.members, second.members)
         assert first.score_scales == second.score_scales
-        assert torch.equal(first.calibration["offsets"], second.calibration["offsets"])
+        assert torch.equal(first.calibration["stretch"], second.calibration["stretch"])
         assert first.metrics == second.metrics
 
 
