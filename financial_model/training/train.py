@@ -5,20 +5,16 @@ dropout of a step. So a run that was stopped anywhere goes on to the same weight
 never was, and a checkpoint needs no random state.
 """
 
-import math
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..base.config import TrainSettings
-from ..base.errors import CheckpointMismatch, DamagedCheckpoint, NonFiniteLoss, OutOfMemory
+from ..base.errors import CheckpointMismatch, DamagedCheckpoint, NonFiniteLoss
 from ..base.progress import Progress
 from ..datasets.dataset import StockDataset
 from ..datasets.loaders import Batch
@@ -26,76 +22,21 @@ from ..models.checkpoint import Checkpoint, save_checkpoint
 from ..models.ensemble import average, score_scale
 from ..models.interface import InputSizes, Output
 from ..models.registry import build_model
+from .device import deterministic, out_of_memory, precision, seed_generator
 from .distributed import Ranks
 from .improved_loss import LOSSES
+from .member import Finished, Trained, Weights
+from .place import Place
 from .run_files import RunFiles
-from .validation import RankFigures, rank_figures
+from .run_record import RunRecord, Window
+from .schedule import rate_share
+from .validation_span import Validation, ValidationSpan
 
-WARM_UP_SHARE = 0.05
-LAST_RATE_SHARE = 0.01
 EVENT_INTERVAL_S = 0.25
 # A device that works asynchronously is asked for its losses now and then; waiting for each would idle it.
 CHECK_INTERVAL = 16
-VALID_BATCH = 4096
 
-Weights = dict[str, Tensor]
 Calibrate = Callable[[Output, Tensor, Tensor, tuple[float, ...]], dict[str, Any]]
-
-
-@dataclass
-class Place:
-    """Where a run stands: complete epochs of a member, and steps done of the epoch in progress."""
-
-    member: int = 0
-    epoch: int = 0
-    step: int = 0
-    total_step: int = 0
-    total_epoch: int = 0
-    loss_sum: float = 0.0
-    sample_count: int = 0
-    best_epoch: int = 0
-    best_value: float = -math.inf
-    stale_epochs: int = 0
-    elapsed_s: float = 0.0
-
-
-@dataclass
-class Trained:
-    """A member's weights at one moment, the spread of its score, its outputs on the validation span."""
-
-    weights: Weights
-    scale: float
-    output: Output | None = None
-
-
-@dataclass
-class Finished:
-    """What a member leaves to the ensemble: its best weights, and its last."""
-
-    best: Trained
-    last: Trained
-
-
-@dataclass
-class Validation:
-    """The figures of one validation."""
-
-    loss: float
-    rank: RankFigures | None
-    trained: Trained
-
-    @property
-    def value(self) -> float:
-        """What early stopping makes as large as it can."""
-        return -self.loss if self.rank is None else self.rank.rank_ic
-
-
-@dataclass
-class _Window:
-    """What the next step event tells: samples and seconds since the last one."""
-
-    begun: float = field(default_factory=time.perf_counter)
-    samples: int = 0
 
 
 class Trainer:
@@ -128,18 +69,17 @@ class Trainer:
             market=self.matrices.market.shape[1],
             conditions={name: len(names) for name, names in dataset.vocabulary.items()},
         )
-        self.autocast, self.scaler = self._precision()
+        self.autocast, self.scaler = precision(self.settings, self.device, progress)
         self.place = Place()
         self.finished: list[Finished] = []
         self.best: Trained | None = None
         self.last: Trained | None = None
-        self.history: list[dict[str, Any]] = []
         self._calibration: dict[str, Any] | None = None
         self._begun = time.perf_counter()
         self._unchecked: list[tuple[Tensor, Tensor]] = []
-        self._batches = [torch.from_numpy(rows) for rows in dataset.valid_batches(VALID_BATCH)]
-        self._valid_rows = torch.cat(self._batches)
+        self.valid = ValidationSpan(dataset)
         self._start_member()
+        self.record = RunRecord(dataset, files, progress, self.ranks, self.device, self.parameter_count)
         if resume is not None:
             self._restore(resume)
 
@@ -147,8 +87,8 @@ class Trainer:
 
     def run(self) -> dict[str, Any]:
         """Train to the end, or to the step at which a stop was asked for; returns a job's result."""
-        with _deterministic(self.device):
-            self._tell_start()
+        with deterministic(self.device):
+            self.record.tell_start()
             while self.place.member < self.settings.ensemble:
                 while not self._is_member_done():
                     if not self._train_epoch():
@@ -190,7 +130,7 @@ class Trainer:
             whole = [torch.from_numpy(batch) for batch in plan]
             rows = torch.cat(whole).to(self.device).split([len(batch) for batch in whole])
         self.model.train()
-        window = _Window()
+        window = Window()
         loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
         while place.step < len(rows):
             if self.ranks.any(self.progress.is_stop_requested()):
@@ -204,7 +144,7 @@ class Trainer:
                 try:
                     loss, parts, norm = self.step(batch_rows)
                 except RuntimeError as error:
-                    raise _out_of_memory(error, self.device, self.settings) or error from error
+                    raise out_of_memory(error, self.device, self.settings) or error from error
                 loss_sum += loss * len(batch_rows)
                 self._unchecked.append((torch.stack([loss, norm]), batch_rows))
             place.step += 1
@@ -216,8 +156,10 @@ class Trainer:
             is_last = place.step == len(rows)
             if is_last or time.perf_counter() - window.begun > EVENT_INTERVAL_S:
                 self._check_losses()
-                self._tell_step(len(rows), window, float(loss), parts, rate, float(norm))
-                window = _Window()
+                self.record.tell_step(
+                    place, len(rows), window, float(loss), parts, rate, float(norm), self._elapsed_s
+                )
+                window = Window()
         self._check_losses()
         place.loss_sum += float(loss_sum)
         return True
@@ -225,7 +167,9 @@ class Trainer:
     def step(self, rows: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """One update on the joint batch of these rows; detached loss, its parts, and the gradient's norm."""
         place = self.place
-        _seed(self.device, self.settings.seed, place.member, place.epoch, place.step, self.ranks.rank)
+        seed_generator(
+            self.device, self.settings.seed, place.member, place.epoch, place.step, self.ranks.rank
+        )
         self.optimizer.zero_grad(set_to_none=True)
         loss, parts = self.compute_loss(rows)
         self.scaler.scale(loss).backward()
@@ -260,7 +204,7 @@ class Trainer:
         self.model.eval()
         outputs, loss_sum = [], 0.0
         with torch.no_grad():
-            for rows in self._batches:
+            for rows in self.valid.batches:
                 rows = rows.to(self.device)
                 if len(rows) < self.ranks.size:
                     # Too few rows to share: every process answers for all of them.
@@ -272,9 +216,9 @@ class Trainer:
                 loss_sum += float(loss) * len(rows)
                 outputs.append(Output(output.quantiles.cpu(), output.score.cpu()))
         joint = Output(torch.cat([o.quantiles for o in outputs]), torch.cat([o.score for o in outputs]))
-        rank = self._rank_figures(joint.score) if self.dataset.looks_across_stocks else None
-        scale = score_scale(joint.score, self._valid_outcomes[2])
-        return Validation(loss_sum / len(self._valid_rows), rank, Trained(self._weights(), scale, joint))
+        scale = score_scale(joint.score, self.valid.outcomes[2])
+        trained = Trained(self._weights(), scale, joint)
+        return Validation(loss_sum / len(self.valid.rows), self.valid.rank_figures(joint.score), trained)
 
     def _end_epoch(self, validation: Validation) -> None:
         place = self.place
@@ -289,7 +233,8 @@ class Trainer:
         else:
             place.stale_epochs += 1
         self.last = validation.trained
-        self._tell_epoch(train_loss, validation)
+        spread_ratio = self.valid.spread_ratio(validation.trained.output, self.levels)
+        self.record.tell_epoch(place, train_loss, validation, spread_ratio)
         if is_best:
             self._save("best", self._members("best", validation.trained))
         if place.total_epoch % self.settings.save_interval == 0:
@@ -312,13 +257,16 @@ class Trainer:
         if self.settings.ensemble > 1:
             self._save("best", self._members("best"))
         self._save("final", self._members("last"))
-        result = self._result("best", stopped=False)
-        self._write_run(result)
-        return result
+        return self._told_result("best", stopped=False)
 
     def _stopped(self) -> dict[str, Any]:
-        result = self._result(f"epoch{self.place.total_epoch + 1}", stopped=True)
-        self._write_run(result)
+        return self._told_result(f"epoch{self.place.total_epoch + 1}", stopped=True)
+
+    def _told_result(self, which: str, stopped: bool) -> dict[str, Any]:
+        """The result of a job, written to the run.json too."""
+        self._count_time()
+        result = self.record.result(self.place, which, stopped)
+        self.record.write_run(result)
         return result
 
     # ---- what is saved
@@ -341,7 +289,7 @@ class Trainer:
         outputs = [member.output for member in members]
         if all(output is not None for output in outputs):
             joint = average([o for o in outputs if o is not None], [member.scale for member in members])
-            target, _, session = self._valid_outcomes
+            target, _, session = self.valid.outcomes
             self._calibration = self.calibrate(joint, target, session, self.levels)
         path = self.files.checkpoint(which)
         panel = self.dataset.panel
@@ -364,7 +312,7 @@ class Trainer:
                 vocabulary=self.dataset.vocabulary,
                 split=self.dataset.split.dates(panel.sessions),
                 data=data,
-                metrics={"history": self.history},
+                metrics={"history": self.record.history},
                 calibration=self._calibration,
                 training=self._training_state(),
             ),
@@ -373,8 +321,7 @@ class Trainer:
         self.progress.emit("checkpoint", path=self.files.told(path), which=kind)
 
     def _training_state(self) -> dict[str, Any]:
-        self.place.elapsed_s += time.perf_counter() - self._begun
-        self._begun = time.perf_counter()
+        self._count_time()
 
         def plain(trained: Trained | None) -> dict[str, Any] | None:
             return None if trained is None else {"weights": trained.weights, "scale": trained.scale}
@@ -396,7 +343,7 @@ class Trainer:
             self._take_up(checkpoint)
         except (KeyError, TypeError, AttributeError, ValueError, RuntimeError, IndexError) as error:
             told = (
-                _out_of_memory(error, self.device, self.settings) if isinstance(error, RuntimeError) else None
+                out_of_memory(error, self.device, self.settings) if isinstance(error, RuntimeError) else None
             )
             reason = f"the state of its training is not whole ({' '.join(str(error).split())[:120]})"
             raise told or DamagedCheckpoint("The checkpoint", reason, "Resume from another one.") from error
@@ -413,7 +360,7 @@ class Trainer:
                 "Train anew on this panel, or bring back the data of that run.",
             )
         self.place = Place(**state["place"])
-        self.history = list(checkpoint.metrics["history"])
+        self.record.history = list(checkpoint.metrics["history"])
         self._calibration = checkpoint.calibration
         self.finished = [
             Finished(self._revive(one["best"]), self._revive(one["last"])) for one in state["finished"]
@@ -433,144 +380,20 @@ class Trainer:
         self.model.load_state_dict(saved["weights"])
         return Trained(saved["weights"], saved["scale"], self.validate().trained.output)
 
-    # ---- what is told
-
-    def _tell_start(self) -> None:
-        dataset = self.dataset
-        self.progress.stage(
-            "train",
-            f"training {self.settings.model.model}: {len(dataset.train_rows):,} samples, "
-            f"validating on {len(dataset.valid_rows):,}, {self.parameter_count:,} parameters, {self.device}",
-            train_samples=len(dataset.train_rows),
-            valid_samples=len(dataset.valid_rows),
-            parameters=self.parameter_count,
-            device=str(self.device),
-            split=dataset.split.dates(dataset.panel.sessions),
-        )
-        self._write_run({"stopped": None})
-
-    def _tell_step(
-        self,
-        step_count: int,
-        window: _Window,
-        loss: float,
-        parts: dict[str, Tensor],
-        rate: float,
-        norm: float,
-    ) -> None:
-        if not self.ranks.is_writer:
-            return
-        place = self.place
-        elapsed_s = place.elapsed_s + time.perf_counter() - self._begun
-        done = place.member * self.settings.epochs + place.epoch + place.step / step_count
-        total = self.settings.ensemble * self.settings.epochs
-        told = {
-            "step": place.step,
-            "step_count": step_count,
-            "total_step": place.total_step,
-            "epoch": place.epoch + 1,
-            "epoch_count": self.settings.epochs,
-            "member": place.member + 1,
-            "member_count": self.settings.ensemble,
-            "loss": loss,
-            "parts": {name: float(part) for name, part in parts.items()},
-            "samples_per_s": round(window.samples / max(time.perf_counter() - window.begun, 1e-9), 1),
-            "learning_rate": rate,
-            "gradient_norm": norm if math.isfinite(norm) else None,
-            "left_s": round(elapsed_s * (total - done) / done, 1),
-            "device_memory_bytes": _peak_memory(self.device),
-        }
-        self.progress.emit("step", **told)
-        self.files.add_metrics({"kind": "step", **told})
-
-    def _tell_epoch(self, train_loss: float, validation: Validation) -> None:
-        place, rank = self.place, validation.rank
-        told = {
-            "epoch": place.epoch,
-            "epoch_count": self.settings.epochs,
-            "total_step": place.total_step,
-            "member": place.member + 1,
-            "member_count": self.settings.ensemble,
-            "train_loss": train_loss,
-            "valid_loss": validation.loss,
-            "valid_rank_ic": rank.rank_ic if rank else None,
-            "valid_rank_ic_se": rank.rank_ic_se if rank and math.isfinite(rank.rank_ic_se) else None,
-            "valid_ic": rank.ic if rank else None,
-            "best_epoch": place.best_epoch,
-            "spread_ratio": self._spread_ratio(validation.trained.output),
-        }
-        self.history.append(told)
-        if self.ranks.is_writer:
-            self.progress.emit("epoch", **told)
-            self.files.add_metrics({"kind": "epoch", **told})
-
-    def _result(self, which: str, stopped: bool) -> dict[str, Any]:
-        self._training_state()  # brings the elapsed time up to date
-        best = [entry for entry in self.history if entry["epoch"] == entry["best_epoch"]]
-        path = self.files.told(self.files.checkpoint(which))
-        result = {
-            "stopped": stopped,
-            "checkpoint": path,
-            "run": self.files.told(self.files.path("run.json")),
-            "epochs": self.place.total_epoch,
-            "best_epoch": best[-1]["epoch"] if best else None,
-            "valid_loss": best[-1]["valid_loss"] if best else None,
-            "valid_rank_ic": best[-1]["valid_rank_ic"] if best else None,
-            "parameters": self.parameter_count,
-            "train_s": round(self.place.elapsed_s, 1),
-        }
-        if stopped:
-            return result | {"resume": path, "message": f"Stopped as asked; go on with --resume {path}"}
-        final = self.files.told(self.files.checkpoint("final"))
-        return result | {"final": final, "message": f"Trained {self.place.total_epoch} epochs: {path}"}
-
-    def _write_run(self, result: dict[str, Any]) -> None:
-        if not self.ranks.is_writer:
-            return
-        dataset, panel = self.dataset, self.dataset.panel
-        self.files.write_run(
-            {
-                "settings": self.settings.to_json(),
-                "data": {"fingerprint": panel.fingerprint, "is_simulated": bool(panel.is_simulated)},
-                "stocks": len(panel.codes),
-                "split": dataset.split.dates(panel.sessions),
-                "samples": {"train": len(dataset.train_rows), "valid": len(dataset.valid_rows)},
-                "parameters": self.parameter_count,
-                "device": str(self.device),
-                "processes": self.ranks.size,
-                "torch": str(torch.__version__),
-                "history": self.history,
-                "result": result,
-            }
-        )
-
     # ---- details
 
     @property
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters)
 
-    @cached_property
-    def _valid_outcomes(self) -> tuple[Tensor, Tensor, Tensor]:
-        """(target, label, session) of the validation rows, on the CPU."""
-        rows = self._valid_rows.to(self.device)
-        target, label = self.matrices.targets(rows)
-        return target.cpu(), label.cpu(), self.matrices.session[rows].long().cpu()
+    @property
+    def _elapsed_s(self) -> float:
+        return self.place.elapsed_s + time.perf_counter() - self._begun
 
-    def _rank_figures(self, score: Tensor) -> RankFigures | None:
-        _, label, session = self._valid_outcomes
-        return rank_figures(score.double().numpy(), label.double().numpy(), session.numpy())
-
-    def _spread_ratio(self, output: Output | None) -> float | None:
-        """sd(forecast) / sd(target) of the last step's middle quantile: small is right, zero is flat."""
-        if output is None:
-            return None
-        middle = min(range(len(self.levels)), key=lambda q: abs(self.levels[q] - 0.5))
-        target = self._valid_outcomes[0][:, -1]
-        known = ~target.isnan()
-        spread = target[known].std(correction=0)
-        ratio = float(output.quantiles[known, -1, middle].std(correction=0) / spread)
-        return ratio if math.isfinite(ratio) else None
+    def _count_time(self) -> None:
+        """Bring the elapsed time of the place up to date."""
+        self.place.elapsed_s = self._elapsed_s
+        self._begun = time.perf_counter()
 
     def _set_rate(self, share: float) -> float:
         rate = self.settings.learning_rate * rate_share(share)
@@ -598,65 +421,3 @@ class Trainer:
         saved = f"{self.files.told(best)} is sound." if best.is_file() else "Nothing was saved yet."
         step = self.place.total_step - len(unchecked) + at + 1
         raise NonFiniteLoss(step, codes[:20], dates, saved)
-
-    def _precision(self) -> tuple[Callable[[], AbstractContextManager[Any]], torch.amp.GradScaler]:
-        """How a forward pass runs, and the scaler that half precision needs; both idle in full precision."""
-        if not self.settings.mixed_precision or self.device.type != "cuda":
-            if self.settings.mixed_precision:
-                self.progress.warn("Mixed precision is left out: it is no faster on a CPU.", key="no_amp")
-            return nullcontext, torch.amp.GradScaler(self.device.type, enabled=False)
-        dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-        scaler = torch.amp.GradScaler("cuda", enabled=dtype is torch.float16)
-        return lambda: torch.autocast("cuda", dtype=dtype), scaler
-
-
-def rate_share(share: float) -> float:
-    """Share of the highest learning rate after this share of the steps: linear warm-up, then a cosine.
-
-    >>> [round(rate_share(share), 3) for share in (0.025, 0.05, 0.525, 1.0)]
-    [0.5, 1.0, 0.505, 0.01]
-    """
-    if share < WARM_UP_SHARE:
-        return share / WARM_UP_SHARE
-    swing = (1 + math.cos(math.pi * (share - WARM_UP_SHARE) / (1 - WARM_UP_SHARE))) / 2
-    return LAST_RATE_SHARE + (1 - LAST_RATE_SHARE) * swing
-
-
-def _seed(device: torch.device, *place: int) -> None:
-    """Seed the device's generator from a place in a run."""
-    seed = hash(place) & 0x7FFF_FFFF_FFFF_FFFF  # a tuple of integers has the same hash everywhere
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(seed)
-
-
-@contextmanager
-def _deterministic(device: torch.device) -> Iterator[None]:
-    """Same seed, same device, same result: kernels that add in any order are left aside on a GPU."""
-    if device.type != "cuda":
-        yield
-        return
-    # cuBLAS reads this when it is first used; without it its workspaces may differ between runs.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-
-
-def _out_of_memory(error: RuntimeError, device: torch.device, settings: TrainSettings) -> OutOfMemory | None:
-    """The error a person can act on, when this one says that memory ran out."""
-    text = str(error)
-    if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in text:
-        return None
-    if settings.batch_size > 1:
-        remedy = f"Try --batch-size {settings.batch_size // 2}, or a smaller hidden size."
-    else:
-        remedy = "Try a smaller hidden size or a shorter context."
-    return OutOfMemory(str(device), settings.batch_size, remedy)
-
-
-def _peak_memory(device: torch.device) -> int | None:
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None

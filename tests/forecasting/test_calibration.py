@@ -28,13 +28,44 @@ def test_a_point_gets_a_fan_whose_levels_hold():
     assert coverage(calibration.apply(quantiles), target) == pytest.approx(LEVELS, abs=0.02)
 
 
-def test_quantiles_that_are_too_narrow_and_off_are_moved_to_where_they_hold():
+def test_intervals_that_are_too_narrow_are_stretched_to_where_they_hold():
     point, target, session = make_range(100, spread=2.0, shift=0.5)
-    narrow = point + np.array([-0.5, -0.2, 0.0, 0.2, 0.5])
-    calibration = Calibration.fit(narrow, target, session, QUANTILE_LEVELS)
+    narrow = np.array([-0.5, -0.2, 0.0, 0.2, 0.5])
+    calibration = Calibration.fit(point + narrow, target, session, QUANTILE_LEVELS)
     point, later, _ = make_range(100, spread=2.0, shift=0.5, seed=1)
-    moved = calibration.apply(point + np.array([-0.5, -0.2, 0.0, 0.2, 0.5]))
-    assert coverage(moved, later) == pytest.approx(LEVELS, abs=0.02)
+    moved = calibration.apply(point + narrow)
+    for low, high in ((0, 4), (1, 3)):
+        inside = (later >= moved[..., low]) & (later <= moved[..., high])
+        assert inside.mean() == pytest.approx(LEVELS[high] - LEVELS[low], abs=0.02)
+
+
+def test_the_stretch_by_hand_keeps_the_leaning_of_the_network():
+    quantiles = np.tile([-4.0, -1.0, 1.0, 2.0, 4.0], (5, 1))[:, None]
+    # Distances from the median 0 (kept is 0: the outcomes' slope on it is negative), in half-widths of the
+    # side: 3 above and 5 below of the outer interval, 1 above and 2 below of the inner one.
+    target = np.array([[-10.0], [-10.0], [-10.0], [-10.0], [6.0]])
+    calibration = Calibration.fit(quantiles, target, np.arange(5) * 0, QUANTILE_LEVELS)
+    assert calibration.kept == 0.0
+    np.testing.assert_allclose(calibration.stretch[0, :, 0], [2.0, 5.0], atol=0.01)
+    np.testing.assert_allclose(calibration.stretch[0, :, -1], [2.0, 6.0], atol=0.1)
+    moved = calibration.apply(quantiles[:1])[0, 0]
+    assert moved == pytest.approx([-10.0, -10.0, 0.0, 5.0, 6.0])
+
+
+@pytest.mark.parametrize(("slope", "kept"), [(0.3, 0.3), (-0.5, 0.0), (4.0, 1.0)])
+def test_as_much_of_the_median_is_kept_as_the_outcomes_followed(slope, kept):
+    _, noise, session = make_range(100)
+    median = np.random.default_rng(7).standard_normal((*noise.shape, 1))
+    calibration = Calibration.fit(median, slope * median[..., 0] + noise, session, (0.5,))
+    assert calibration.kept == pytest.approx(kept, abs=0.02)
+    np.testing.assert_allclose(calibration.apply(median)[..., 2], calibration.kept * median[..., 0])
+
+
+def test_a_market_that_only_falls_moves_no_median():
+    calibration = Calibration.fit(*make_range(100), levels=(0.5,))
+    quantiles, target, session = make_range(60, shift=-1.0, seed=1)
+    steered, _ = calibration.adapt(quantiles, target, session)
+    assert (steered[..., 2] == 0).all()
 
 
 def test_steering_follows_a_market_that_turns_wild():

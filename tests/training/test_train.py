@@ -16,7 +16,8 @@ from financial_model.forecasting.calibration import fit_calibration
 from financial_model.models.checkpoint import load_checkpoint
 from financial_model.training.improved_loss import LOSSES
 from financial_model.training.run_files import RunFiles
-from financial_model.training.train import Trainer, rate_share
+from financial_model.training.schedule import rate_share
+from financial_model.training.train import Trainer
 
 
 def weights_of(path):
@@ -86,7 +87,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_weights_of_one_that_never_was(
         second = load_checkpoint(workspace.inside(result[which]))
         assert_same_weights(first.members, second.members)
         assert first.score_scales == second.score_scales
-        assert torch.equal(first.calibration["offsets"], second.calibration["offsets"])
+        assert torch.equal(first.calibration["stretch"], second.calibration["stretch"])
         assert first.metrics == second.metrics
 
 
