@@ -71,7 +71,7 @@ class Calibration:
             if len(known):
                 stretch[step] = np.quantile(known, GRID, axis=0).T
         start = cls(stretch, asked, kept, source)
-        _, asked = start.adapt(quantiles, target, session)
+        *_, asked = start.walk(quantiles, target, session)
         return cls(stretch, asked, kept, source)
 
     def fits(self, steps: int, levels: int) -> bool:
@@ -79,7 +79,10 @@ class Calibration:
         return len(self.asked) == steps and all(0 <= level < levels for level in self.source)
 
     def apply(self, quantiles: Floats, asked: Floats | None = None) -> Floats:
-        """Forecast quantiles (N, H, levels) stretched so that they hold: (N, H, Q), rising along Q."""
+        """Forecast quantiles (N, H, levels) stretched so that they hold: (N, H, Q), rising along Q.
+
+        asked is (H, I), or (N, H, I) where it differs between samples; that after validation if not given.
+        """
         factor = self._factor(self.asked if asked is None else asked)
         median, below, above = self._shape(quantiles)
         out = np.empty((*median.shape, len(QUANTILE_LEVELS)))
@@ -89,10 +92,12 @@ class Calibration:
         return np.sort(out, axis=2)
 
     def _factor(self, asked: Floats) -> Floats:
-        """The stretch of each step and interval, (H, I)."""
+        """The stretch of each step and interval, shaped as `asked` (..., H, I)."""
         factor = np.empty(asked.shape)
-        for place in np.ndindex(*asked.shape):
-            factor[place] = np.interp(asked[place], GRID, self.stretch[place])
+        for step, interval in np.ndindex(*asked.shape[-2:]):
+            factor[..., step, interval] = np.interp(
+                asked[..., step, interval], GRID, self.stretch[step, interval]
+            )
         return factor
 
     def _shape(self, quantiles: Floats) -> tuple[Floats, Floats, Floats]:
@@ -113,17 +118,22 @@ class Calibration:
         gap = (target - median)[..., None]
         return np.where(gap < 0, -gap / below, gap / above)
 
-    def adapt(self, quantiles: Floats, target: Floats, session: NDArray[np.integer]) -> tuple[Floats, Floats]:
-        """Calibrated quantiles (N, H, Q) of a range, each session steered by outcomes known at its close.
+    def walk(
+        self, quantiles: Floats, target: Floats, session: NDArray[np.integer]
+    ) -> tuple[NDArray[np.integer], Floats, Floats]:
+        """Along a range, each session steered by the outcomes known at its close.
 
-        target (N, H) holds NaN where it is unknown; session (N,) are ascending positions. Also returns the
-        coverages asked (H, I) once the last session's close is known.
+        quantiles (N, H, levels) are the network's, target (N, H) holds NaN where it is unknown, session (N,)
+        are ascending positions. Returns the sessions (S,), the coverages asked at each close (S, H, I), and
+        those after the last of them (H, I).
         """
-        calibrated = np.empty((*target.shape, len(QUANTILE_LEVELS)))
-        asked = self.asked.copy()
+        distance = self._distance(quantiles, target)  # (N, H, I)
+        is_known = np.isfinite(distance)
         sessions, starts = np.unique(session, return_index=True)
         stops = np.append(starts[1:], len(session))
-        inside = np.full((len(sessions), *asked.shape), np.nan)
+        asked = self.asked.copy()
+        trail = np.empty((len(sessions), *asked.shape))
+        inside = np.full(trail.shape, np.nan)
         waiting = [0] * target.shape[1]  # per step: the first session whose outcome has not steered yet
         for position, (start, stop) in enumerate(zip(starts, stops, strict=True)):
             for step in range(target.shape[1]):
@@ -132,16 +142,11 @@ class Calibration:
                     asked[step] += GAMMA * np.where(np.isfinite(share), WANTED - share, 0.0)
                     waiting[step] += 1
             asked = np.clip(asked, GRID[0], GRID[-1])
-            calibrated[start:stop] = self.apply(quantiles[start:stop], asked)
-            outcome = target[start:stop, :, None]
-            is_known = np.isfinite(outcome)
-            hits = (outcome >= calibrated[start:stop][..., LOW]) & (
-                outcome <= calibrated[start:stop][..., HIGH]
-            )
-            count = is_known.sum(axis=0)
-            share = (hits & is_known).sum(axis=0) / np.maximum(count, 1)
-            inside[position] = np.where(count > 0, share, np.nan)
-        return calibrated, asked
+            trail[position] = asked
+            hits = distance[start:stop] <= self._factor(asked)
+            count = is_known[start:stop].sum(axis=0)
+            inside[position] = np.where(count > 0, hits.sum(axis=0) / np.maximum(count, 1), np.nan)
+        return sessions, trail, asked
 
     def to_plain(self) -> dict[str, Any]:
         """Tensors and plain values, as a checkpoint holds them."""

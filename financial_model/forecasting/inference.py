@@ -1,6 +1,6 @@
 """Forecasts from a checkpoint: the same features, windows and network code as in training."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Self
@@ -25,6 +25,7 @@ from ..models.checkpoint import RETRAIN, Checkpoint, load_checkpoint
 from ..models.interface import InputSizes
 from .calibration import Calibration
 from .forecast import forecast_table
+from .steering import Steering
 
 CHUNK = 2048
 
@@ -34,8 +35,8 @@ Rows = NDArray[np.int64]
 class Predictor:
     """A checkpoint on a panel, ready to forecast any of its stocks as of any of its sessions.
 
-    Forecasts of a session read nothing after its close. A range of sessions steers the calibration along
-    its way by the outcomes known at each close; a single session takes it as the validation span left it.
+    Forecasts of a session read nothing after its close, and are the same whatever else is asked for: their
+    calibration is steered by the outcomes known at that close (`steering`).
     """
 
     # The models that this predictor serves; None means all.
@@ -79,6 +80,9 @@ class Predictor:
         self.calibration = Calibration.from_plain(checkpoint.calibration)
         if not self.calibration.fits(model.prediction_length, len(checkpoint.levels)):
             raise DamagedCheckpoint(path, "its calibration is that of another network", RETRAIN)
+        last_seen = (checkpoint.split["valid"] or checkpoint.split["train"])[1]
+        first_unseen = panel.position_of(last_seen) + 1
+        self._steering = Steering(self.calibration, panel, self.is_usable, first_unseen, self._outcomes)
 
     def _check_sizes(self, path: Path | str) -> None:
         """DamagedCheckpoint where the network was told of other inputs than its settings and names say."""
@@ -178,24 +182,31 @@ class Predictor:
             )
 
     def forecast_rows(self, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """Score (N,) and calibrated quantiles (N, H, Q) as log returns, of rows sorted by session."""
+        """Score (N,) and calibrated quantiles (N, H, Q) as log returns, of rows in any order."""
         score, standardised = self.raw_forecast(rows)
         session = self.panel.session_index[rows].astype(np.int64)
-        if len(rows) and session[0] != session[-1]:
-            target, _ = self.matrices.targets(torch.from_numpy(rows).to(self.matrices.device))
-            quantiles, _ = self.calibration.adapt(standardised, target.double().cpu().numpy(), session)
-        else:
-            quantiles = self.calibration.apply(standardised)
+        quantiles = self.calibration.apply(standardised, self._steering.asked(session))
         steps = np.sqrt(np.arange(1, self.prediction_length + 1))
         scale = self.features.volatility[rows].astype(np.float64)[:, None] * steps  # (N, H)
         return score, quantiles * scale[:, :, None]
 
     def raw_forecast(self, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Score (N,) and the quantiles of the network (N, H, levels): standardised, uncalibrated."""
+        return self._run(rows, self.batch)
+
+    def _outcomes(self, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The network's quantiles of these rows under their own conditions, and what came of them."""
+        _, quantiles = self._run(rows, self.matrices.gather)
+        target, _ = self.matrices.targets(torch.from_numpy(rows).to(self.matrices.device))
+        return quantiles, target.double().cpu().numpy()
+
+    def _run(
+        self, rows: Rows, batch: Callable[[torch.Tensor], Any]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         scores, quantiles = [], []
         with torch.inference_mode():
             for chunk in torch.from_numpy(rows).split(CHUNK) if len(rows) else ():
-                output = self.network(self.batch(chunk.to(self.matrices.device)))
+                output = self.network(batch(chunk.to(self.matrices.device)))
                 scores.append(output.score.cpu().numpy())
                 quantiles.append(output.quantiles.double().cpu().numpy())
         if not scores:

@@ -18,6 +18,11 @@ def make_range(sessions, stocks=60, steps=2, spread=1.0, shift=0.0, seed=0):
     return np.zeros((len(session), steps, 1)), target, session
 
 
+def steer(calibration, quantiles, target, session):
+    sessions, asked, _ = calibration.walk(quantiles, target, session)
+    return calibration.apply(quantiles, asked[np.searchsorted(sessions, session)])
+
+
 def coverage(quantiles, target):
     return (target[:, :, None] <= quantiles).mean(axis=(0, 1))
 
@@ -64,7 +69,7 @@ def test_as_much_of_the_median_is_kept_as_the_outcomes_followed(slope, kept):
 def test_a_market_that_only_falls_moves_no_median():
     calibration = Calibration.fit(*make_range(100), levels=(0.5,))
     quantiles, target, session = make_range(60, shift=-1.0, seed=1)
-    steered, _ = calibration.adapt(quantiles, target, session)
+    steered = steer(calibration, quantiles, target, session)
     assert (steered[..., 2] == 0).all()
 
 
@@ -73,7 +78,7 @@ def test_steering_follows_a_market_that_turns_wild():
     spread = np.r_[np.ones(50), np.full(250, 1.6)]
     quantiles, target, session = make_range(300, spread=spread, seed=1)
     still = calibration.apply(quantiles)
-    steered, _ = calibration.adapt(quantiles, target, session)
+    steered = steer(calibration, quantiles, target, session)
     wild = session >= 100
 
     def inside(q):
@@ -86,10 +91,10 @@ def test_steering_follows_a_market_that_turns_wild():
 def test_an_outcome_steers_only_once_it_is_known():
     quantiles, target, session = make_range(40, steps=3, seed=1)
     calibration = Calibration.fit(*make_range(100, steps=3), levels=(0.5,))
-    before, _ = calibration.adapt(quantiles, target, session)
+    before = steer(calibration, quantiles, target, session)
     changed = target.copy()
     changed[session == 20] = 9.0
-    after, _ = calibration.adapt(quantiles, changed, session)
+    after = steer(calibration, quantiles, changed, session)
     for step in range(3):
         differs = np.unique(session[(before[:, step] != after[:, step]).any(axis=1)])
         assert differs.min() == 20 + step + 1
@@ -99,9 +104,9 @@ def test_a_session_that_is_missing_delays_nothing_and_unknown_outcomes_steer_not
     calibration = Calibration.fit(*make_range(100), levels=(0.5,))
     quantiles, target, session = make_range(10, seed=1)
     target[:] = np.nan
-    steered, asked = calibration.adapt(quantiles, target, session * 7)
+    steered = steer(calibration, quantiles, target, session * 7)
     np.testing.assert_array_equal(steered, calibration.apply(quantiles))
-    np.testing.assert_array_equal(asked, calibration.asked)
+    np.testing.assert_array_equal(calibration.walk(quantiles, target, session * 7)[2], calibration.asked)
 
 
 def test_what_a_checkpoint_holds_gives_the_same_calibration_back():
@@ -109,12 +114,12 @@ def test_what_a_checkpoint_holds_gives_the_same_calibration_back():
     back = Calibration.from_plain(made.to_plain())
     quantiles, target, session = make_range(20, seed=1)
     np.testing.assert_array_equal(
-        made.adapt(quantiles, target, session)[0], back.adapt(quantiles, target, session)[0]
+        steer(made, quantiles, target, session), steer(back, quantiles, target, session)
     )
 
 
 def test_quantiles_never_cross_after_steering():
     calibration = Calibration.fit(*make_range(50), levels=(0.5,))
     quantiles, target, session = make_range(60, spread=np.linspace(0.2, 3, 60), seed=2)
-    steered, _ = calibration.adapt(quantiles, target, session)
+    steered = steer(calibration, quantiles, target, session)
     assert (np.diff(steered, axis=2) >= 0).all()

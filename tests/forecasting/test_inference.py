@@ -71,6 +71,27 @@ def test_without_conditions_neither_training_nor_forecast_sees_them(market, tmp_
     assert np.isfinite(values(predictor.forecast())).all()
 
 
+def test_a_session_and_a_range_one_stock_and_all_are_steered_alike(market, checkpoints):
+    predictor = open_predictor(checkpoints["conditional"], market)
+    whole = predictor.forecast(first=day(market, 180), last=day(market, 239))
+    still = predictor.calibration.apply(predictor.raw_forecast(predictor.rows())[1])
+    dates = np.array(whole["as_of"].to_pylist())
+    for position in (180, 215, 239):
+        alone = open_predictor(checkpoints["conditional"], market).forecast(as_of=day(market, position))
+        mine = whole.filter(dates == day(market, position))
+        np.testing.assert_allclose(values(alone), values(mine), rtol=1e-5, atol=1e-7)
+        code = alone["code"][3].as_py()
+        stock = open_predictor(checkpoints["conditional"], market).forecast([code], first=day(market, 180))
+        picked = (np.array(stock["as_of"].to_pylist()) == day(market, position)).nonzero()[0]
+        of_all = alone.filter(np.array(alone["code"].to_pylist()) == code)
+        np.testing.assert_allclose(values(stock.take(picked)), values(of_all), rtol=1e-5, atol=1e-7)
+    _, now = predictor.forecast_rows(predictor.rows())
+    scale = predictor.features.volatility[predictor.rows()].astype(float)[:, None, None]
+    assert (
+        np.abs(now[:, :1] / scale - still[:, :1]).max() > 1e-3
+    )  # the test would not see a steering of nothing
+
+
 def test_a_range_is_steered_by_outcomes_known_at_each_close(market, checkpoints):
     first, last = day(market, 180), day(market, 220)
     whole = open_predictor(checkpoints["conditional"], market).forecast(first=first, last=last)
