@@ -348,10 +348,21 @@ class Jobs:
         job = self.get(job_id)
         if job.is_active:
             (job.folder / STOP_FILE).touch()
-            if at_once and job.pid is not None and job.identity is not None:
-                processes.end_at_once(job.pid, job.identity)
+            if at_once:
+                self._end_at_once(job_id)
         self._wake.set()
         return self.get(job_id)
+
+    def _end_at_once(self, job_id: str) -> None:
+        """End the process of a job; one that is just being started is waited for until it has a number."""
+        deadline = time.monotonic() + START_GRACE_S
+        while (job := self.get(job_id)).is_running:
+            if job.pid is not None and job.identity is not None:
+                processes.end_at_once(job.pid, job.identity)
+                return
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.02)
 
     def delete(self, job_id: str) -> None:
         """Forget an ended job: its folder goes."""
