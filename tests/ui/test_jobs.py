@@ -280,6 +280,16 @@ def test_what_a_job_tells_is_bounded_however_long_it_runs():
     assert len(trail.notes) <= 50
 
 
+def test_the_epochs_that_are_shown_are_bounded_and_the_best_is_among_them():
+    trail = Trail()
+    for epoch in range(1, 10_001):
+        trail.add({"kind": "epoch", "time": 1.0, "epoch": epoch, "member": 1, "best_epoch": min(epoch, 778)})
+    shown = [event["epoch"] for event in trail.epochs]
+    assert len(shown) <= MAX_POINTS
+    assert {1, 778} <= set(shown)
+    assert shown[-50:] == list(range(9951, 10_001))
+
+
 def test_a_log_that_grew_too_long_keeps_its_end(make_jobs, monkeypatch):
     from financial_model.ui import jobs as module
 
