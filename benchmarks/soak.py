@@ -180,9 +180,9 @@ class Watch:
         while not end.wait(SAMPLE_S):
             self.sample()
 
-    def slope(self) -> tuple[float, float]:
-        """MiB an hour and its standard error, by least squares over what follows the first fifth."""
-        start = len(self.times) // 5
+    def slope(self, passed_over: float = 0.2) -> tuple[float, float]:
+        """MiB an hour and its standard error, by least squares over what follows that share of the run."""
+        start = int(len(self.times) * passed_over)
         t = np.array(self.times[start:]) / 3600
         y = np.array(self.rss[start:])
         if len(t) < 3:
@@ -359,7 +359,7 @@ def soak(minutes: float, epochs: int, workspace: Path, port: int) -> tuple[dict[
             sampler.join(timeout=30)
         watch.sample()
     left = wait_for_the_last(workspace)
-    slope, error = watch.slope()
+    (slope, error), (late, late_error) = watch.slope(), watch.slope(2 / 3)
     fifth = max(len(watch.rss) // 5, 1)
     events = [path.stat().st_size for path in workspace.glob("jobs/*/events.jsonl")]
     measured = {
@@ -375,6 +375,8 @@ def soak(minutes: float, epochs: int, workspace: Path, port: int) -> tuple[dict[
         "rss_mib_last_fifth": round(float(np.median(watch.rss[-fifth:])), 1),
         "rss_slope_mib_per_h": round(slope, 1),
         "rss_slope_standard_error": round(error, 1),
+        "rss_slope_last_third_mib_per_h": round(late, 1),
+        "rss_slope_last_third_standard_error": round(late_error, 1),
         "handles_after_a_fifth": int(np.median(watch.handles[fifth : 2 * fifth] or watch.handles)),
         "handles_last_fifth": int(np.median(watch.handles[-fifth:])),
         "threads_most": max(watch.threads),

@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import random
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -62,6 +64,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="the long form; run with --slow"))
         if "real_data" in item.keywords and not (REAL_DATA / "vipdoc").is_dir():
             item.add_marker(pytest.mark.skip(reason=f"the development data set is not at {REAL_DATA}"))
+
+
+@pytest.fixture(autouse=True)
+def same_dice() -> None:
+    """What a test draws without a seed of its own does not depend on the tests before it in its process."""
+    random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(scope="session")

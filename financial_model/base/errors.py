@@ -14,21 +14,32 @@ class FinancialModelError(Exception):
     """The root of the tree: something a person can mend, told in one clear line."""
 
     def __init__(self, message: str, **fields: Any) -> None:
-        super().__init__(message)
+        super().__init__(_printable(message))
         self.fields = {name: _plain(value) for name, value in fields.items()}
+
+
+def _printable(text: str) -> str:
+    """The text with half signs (lone surrogates, which JSON can bring) spelled out: no file takes them.
+
+    >>> _printable("a" + chr(0xD800))
+    'a\\\\ud800'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _plain(value: Any) -> Any:
     """A JSON-like twin of a field's value, so that an event file can carry it."""
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if isinstance(value, str):
+        return _printable(value)
+    if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(item) for item in value]
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return str(value)
+        return {_printable(str(key)): _plain(item) for key, item in value.items()}
+    return _printable(str(value))
 
 
 class BadSetting(FinancialModelError):

@@ -5,6 +5,7 @@ tensors and JSON-like values is refused before any of it runs.
 """
 
 import io
+import math
 import zipfile
 from dataclasses import dataclass, field, fields
 from datetime import date
@@ -151,6 +152,19 @@ def _misshapen(checkpoint: Checkpoint) -> str | None:
             return False
         return first <= last
 
+    def is_history(value: Any) -> bool:
+        """Epochs as a training tells them, which are written on into files of JSON."""
+        return isinstance(value, list) and all(
+            isinstance(epoch, dict)
+            and {"epoch", "best_epoch", "valid_loss", "valid_rank_ic"} <= epoch.keys()
+            and all(isinstance(name, str) and name.isidentifier() for name in epoch)
+            and all(figure is None or is_figure(figure) for figure in epoch.values())
+            for epoch in value
+        )
+
+    def is_figure(value: Any) -> bool:
+        return type(value) in (int, float) and abs(value) < math.inf
+
     sizes, split = checkpoint.sizes, checkpoint.split
     widths = [sizes.sequence, sizes.context_length, sizes.summary, sizes.market]
     is_sound = {
@@ -172,7 +186,7 @@ def _misshapen(checkpoint: Checkpoint) -> str | None:
         and is_span(split.get("train"))
         and all(split.get(name, 0) is None or is_span(split.get(name)) for name in ("valid", "test")),
         "data": isinstance(checkpoint.data, dict) and isinstance(checkpoint.data.get("fingerprint"), str),
-        "metrics": isinstance(checkpoint.metrics, dict),
+        "metrics": isinstance(checkpoint.metrics, dict) and is_history(checkpoint.metrics.get("history", [])),
         "calibration": checkpoint.calibration is None or isinstance(checkpoint.calibration, dict),
         "training": checkpoint.training is None or isinstance(checkpoint.training, dict),
     }

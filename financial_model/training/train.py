@@ -35,6 +35,7 @@ from .validation_span import Validation, ValidationSpan
 EVENT_INTERVAL_S = 0.25
 # A device that works asynchronously is asked for its losses now and then; waiting for each would idle it.
 CHECK_INTERVAL = 16
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of each parameter
 
 Calibrate = Callable[[Output, Tensor, Tensor, tuple[float, ...]], dict[str, Any]]
 
@@ -359,21 +360,41 @@ class Trainer:
                 f"it was trained on other data (fingerprint {seen[:12]}, the panel has {now[:12]})",
                 "Train anew on this panel, or bring back the data of that run.",
             )
-        self.place = Place(**state["place"])
+        self.place = Place.of(state["place"])
         self.record.history = list(checkpoint.metrics["history"])
         self._calibration = checkpoint.calibration
         self.finished = [
             Finished(self._revive(one["best"]), self._revive(one["last"])) for one in state["finished"]
         ]
+        if len(self.finished) != self.place.member:
+            raise ValueError(f"{len(self.finished)} members where {self.place.member} are finished")
         if self.place.member < self.settings.ensemble:
             self._start_member()
             self.best = self._revive(state["best"]) if state["best"] else None
             self.last = self._revive(state["last"]) if state["last"] else None
             self.model.load_state_dict(state["weights"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            self._restore_moments(state["optimizer"]["state"])
             self.scaler.load_state_dict(state["scaler"])
+            if self.last is None and self._is_member_done():
+                raise ValueError("a member that is done and was never validated")
         if self.ranks.is_writer:
             self.files.cut_metrics(self.place.total_step)
+
+    def _restore_moments(self, saved: dict[int, dict[str, Tensor]]) -> None:
+        """Give the optimizer its moments back; what else it holds follows from the settings."""
+        own = self.optimizer.state_dict()
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        for position, moments in saved.items():
+            shape = parameters[position].shape
+            if set(moments) != set(MOMENTS) or [moments[name].shape for name in MOMENTS] != [
+                (),
+                shape,
+                shape,
+            ]:
+                raise ValueError("the moments of its optimizer do not fit the network")
+            if not all(bool(moment.isfinite().all()) for moment in moments.values()):
+                raise ValueError("the moments of its optimizer are no numbers")
+        self.optimizer.load_state_dict(own | {"state": saved})
 
     def _revive(self, saved: dict[str, Any]) -> Trained:
         """Weights with their validation outputs, which a checkpoint leaves out: they are made anew."""

@@ -114,7 +114,7 @@ class Trail:
             self.stage, self.progress = event, {}
         elif kind == "progress":
             self.progress = event
-            self._keep(self.history, event)
+            keep(self.history, event)
         elif kind == "step":
             self.step = event
             steps = max(_number(event.get("step_count")), 1.0)
@@ -125,25 +125,32 @@ class Trail:
                 else 0
             )
             speed = _number(event.get("samples_per_s"))
-            self._keep(self.losses, (round(at, 4), _number(event.get("loss")), speed))
+            keep(self.losses, (round(at, 4), _number(event.get("loss")), speed))
             if isinstance(event.get("parts"), dict):
-                self._keep(self.parts, (round(at, 4), {k: _number(v) for k, v in event["parts"].items()}))
+                keep(self.parts, (round(at, 4), {k: _number(v) for k, v in event["parts"].items()}))
         elif kind == "epoch":
-            self.epochs.append(event)
+            keep_epoch(self.epochs, event)
         elif kind == "checkpoint":
-            self._keep(self.checkpoints, event)
+            keep(self.checkpoints, event)
         elif kind in ("warning", "note"):
             self.notes = [*self.notes, event][-MAX_NOTES:]
         elif kind in ("result", "error", "stopped"):
             self.end = event
 
-    @staticmethod
-    def _keep(points: list[Any], point: Any) -> None:
-        """Append; when full, drop every second point of the older part, so that the whole stays in view."""
-        points.append(point)
-        if len(points) > MAX_POINTS:
-            recent = MAX_POINTS // 3
-            points[:-recent] = points[:-recent:2]
+
+def keep(points: list[Any], point: Any, spared: Callable[[Any], bool] = lambda _: False) -> None:
+    """Append; when full, drop every second point of the older part, so that the whole stays in view."""
+    points.append(point)
+    if len(points) > MAX_POINTS:
+        recent = MAX_POINTS // 3
+        older = points[:-recent]
+        points[:-recent] = [one for at, one in enumerate(older) if at % 2 == 0 or spared(one)]
+
+
+def keep_epoch(epochs: list[Event], epoch: Event) -> None:
+    """Append an epoch to those that are shown; the best one so far is never dropped."""
+    best = epoch.get("member"), epoch.get("best_epoch")
+    keep(epochs, epoch, lambda one: (one.get("member"), one.get("epoch")) == best)
 
 
 @dataclass(frozen=True)
@@ -348,10 +355,21 @@ class Jobs:
         job = self.get(job_id)
         if job.is_active:
             (job.folder / STOP_FILE).touch()
-            if at_once and job.pid is not None and job.identity is not None:
-                processes.end_at_once(job.pid, job.identity)
+            if at_once:
+                self._end_at_once(job_id)
         self._wake.set()
         return self.get(job_id)
+
+    def _end_at_once(self, job_id: str) -> None:
+        """End the process of a job; one that is just being started is waited for until it has a number."""
+        deadline = time.monotonic() + START_GRACE_S
+        while (job := self.get(job_id)).is_running:
+            if job.pid is not None and job.identity is not None:
+                processes.end_at_once(job.pid, job.identity)
+                return
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.02)
 
     def delete(self, job_id: str) -> None:
         """Forget an ended job: its folder goes."""

@@ -13,7 +13,7 @@ from typing import Any
 from ..base.config import TrainSettings
 from ..base.errors import BadSetting, DamagedFile, FinancialModelError, NoSuchRun, WorkspaceBusy
 from ..base.workspace import Workspace, check_name, read_json, write_json
-from .jobs import Job
+from .jobs import Job, keep_epoch
 
 RUN_FILE = re.compile(r"(?P<stem>(?P<name>.+)_(?P<stamp>\d{8}_\d{6}))_run\.json")
 CHECKPOINT_FILE = re.compile(r"(?P<stem>.+_\d{8}_\d{6})_(?P<which>best|final|epoch\d+)\.pt")
@@ -33,6 +33,7 @@ class Run:
     label: str
     facts: dict[str, Any] = field(repr=False)
     history: tuple[dict[str, Any], ...] = field(repr=False)
+    """Its epochs, of a long run every second, fourth and so on, the best and the newest among them."""
     checkpoints: tuple[str, ...] = ()
     """Relative to the workspace, the newest first."""
 
@@ -134,7 +135,7 @@ class RunReader:
             return None
         if not isinstance(facts, dict):
             return None
-        history = facts.get("history")
+        history = facts.pop("history", None)
         epochs = [e for e in history if isinstance(e, dict)] if isinstance(history, list) else []
         # A run that goes on, or was cut off, has told its epochs only to the metrics.
         told = _epochs_of(metrics)
@@ -146,7 +147,7 @@ class RunReader:
             stamp=stamp,
             label=label,
             facts=facts,
-            history=tuple(told if len(told) > len(epochs) else epochs),
+            history=_shown(told if len(told) > len(epochs) else epochs),
             checkpoints=tuple(p.relative_to(root).as_posix() for p in newest),
         )
         self._known[path] = (seen, run)
@@ -244,6 +245,13 @@ def _epochs_of(path: Path) -> list[dict[str, Any]]:
             with contextlib.suppress(ValueError):
                 epochs.append(json.loads(line))
     return [epoch for epoch in epochs if isinstance(epoch, dict)]
+
+
+def _shown(epochs: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    shown: list[dict[str, Any]] = []
+    for epoch in epochs:
+        keep_epoch(shown, epoch)
+    return tuple(shown)
 
 
 def _names_in(folder: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """Checkpoints that were cut, changed, made up, or that hold a program: refused, and nothing is run."""
 
 import io
+import itertools
 import json
 import os
 import pickle
@@ -49,16 +50,21 @@ def use(path, trained, folder):
     panel, features = trained.panel, trained.features
     last = panel.last_session.item()
     ends_well(lambda: Predictor.open(path, panel, features=features).forecast(as_of=last))
+    resume(path, trained, folder)
 
-    def resume():
+
+def resume(path, trained, folder):
+    def act():
         checkpoint = load_checkpoint(path)
         # A sound one has nothing left to do; more epochs than one would only take time.
         if checkpoint.settings.epochs <= 2 and checkpoint.settings.ensemble == 1:
             files = RunFiles(Workspace(folder), "output", "trip")
-            goes_on = TrainSettings(resume=str(path))
-            train_on_panel(panel, goes_on, files, Progress(stop=lambda: True), features)
+            goes_on, asked = TrainSettings(resume=str(path)), itertools.count()
+            # Stopped at the second question: a step is made with what the file brought.
+            stop = Progress(stop=lambda: next(asked) > 0)
+            train_on_panel(trained.panel, goes_on, files, stop, trained.features)
 
-    ends_well(resume)
+    ends_well(act)
 
 
 @door
@@ -91,6 +97,23 @@ def test_other_contents(tmp_path_factory, trained, place, new, is_gone):
     assert {name: seen for name, seen in after.items() if not name.startswith("workspace")} == before
     assert [one.name for one in folder.iterdir()] == ["around"]
     shutil.rmtree(folder)
+
+
+STRANGE = [None, "x", -1, 10**400, float("nan"), float("inf"), True, [], torch.zeros(3)]
+
+
+@pytest.mark.parametrize("part", ["place", "history", "finished", "optimizer"])
+def test_no_strange_value_in_the_state_of_a_training_ends_in_a_trace(tmp_path, trained, part):
+    begins = {"history": ("metrics", "history")}.get(part, ("training", part))
+    nodes = [node for node in places(trained.values) if node[:2] == begins]
+    if part == "optimizer":  # the moments of one weight are like those of all
+        nodes = [node for node in nodes if len(node) < 4 or node[3] == 0][:12]
+    path = tmp_path / "strange.pt"
+    for number, node in enumerate(nodes):
+        # Every node gets each kind of value in turn with its neighbours: all of them would take minutes.
+        for new, is_gone in [(None, True), *((value, False) for value in STRANGE[number % 4 :: 4])]:
+            torch.save(put(trained.values, node, new, is_gone), path)
+            resume(path, trained, tmp_path / "workspace")
 
 
 def test_a_stamp_that_leads_out_of_the_workspace_names_no_file(tmp_path, trained):

@@ -34,6 +34,14 @@ def test_settings_files(tmp_path_factory, data):
         assert kind.from_json(json.loads(path.read_text(encoding="utf-8"))) == made
 
 
+@pytest.mark.parametrize("values", [{"\ud800": None}, {"name": "\ud800"}, {"codes": [{"\ud800": "\udfff"}]}])
+def test_half_a_sign_in_a_name_or_a_value_is_told_in_a_line_that_a_file_takes(values):
+    with pytest.raises(FinancialModelError) as refused:
+        TrainSettings.from_json(values)
+    assert "\\ud800" in str(refused.value)
+    json.dumps(refused.value.fields, ensure_ascii=False).encode()
+
+
 def test_settings_nested_without_end_are_refused(tmp_path):
     path = tmp_path / "deep.json"
     path.write_text("[" * 100_000)

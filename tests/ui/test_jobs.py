@@ -3,6 +3,9 @@
 import json
 import os
 import signal
+import subprocess
+import sys
+import threading
 import time
 
 import pytest
@@ -18,6 +21,7 @@ from financial_model.base.config import (
     TrainSettings,
 )
 from financial_model.base.errors import NoSuchJob, QueueFull
+from financial_model.base.workspace import write_json
 from financial_model.cli import app as shell
 from financial_model.ui import processes
 from financial_model.ui.jobs import JOB_ID, MAX_POINTS, MAX_WAITING, Jobs, Trail, command_line
@@ -100,6 +104,23 @@ def test_a_job_that_does_not_hear_can_be_ended_at_once(make_jobs, wait):
     wait(lambda: state_of(jobs, job) == "stopped")
 
 
+def test_a_job_that_is_ended_at_once_while_it_is_being_started_is_ended_all_the_same(make_jobs, wait):
+    jobs = make_jobs()
+    job = jobs.start("train", TrainSettings())
+    record = {"pid": None, "identity": None, "started_at": time.time()}
+    write_json(job.folder / "process.json", record)  # what stands there before a process has its number
+    assert state_of(jobs, job) == "running"
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(sleep, start_new_session=True) as child:
+        record |= {"pid": child.pid, "identity": processes.identity(child.pid)}
+        numbered = threading.Timer(0.3, write_json, [job.folder / "process.json", record])
+        numbered.start()
+        jobs.stop(job.id, at_once=True)
+        numbered.join()
+        assert child.wait(30) == -signal.SIGKILL
+    assert state_of(jobs, job) == "stopped"
+
+
 def test_a_job_outlives_the_page_and_a_new_page_finds_it(make_jobs, wait):
     plan = {"sleep_s": 60, "events": [{"kind": "progress", "done": 5, "total": 10, "unit": "stocks"}]}
     old = make_jobs(plan).open()
@@ -127,7 +148,7 @@ def test_what_waits_is_started_by_the_next_page(make_jobs, wait):
 def test_a_job_that_was_killed_is_lost_and_shows_its_last_lines(make_jobs, wait):
     jobs = make_jobs({"sleep_s": 60, "word": "the lost one"}).open()
     job = jobs.start("train", TrainSettings())
-    wait(lambda: jobs.get(job.id).log_tail() != "")
+    wait(lambda: jobs.get(job.id).log_tail() != "" and jobs.get(job.id).pid is not None)
     os.kill(jobs.get(job.id).pid, signal.SIGKILL)
     wait(lambda: state_of(jobs, job) == "lost")
     assert "the lost one" in jobs.get(job.id).log_tail()
@@ -257,6 +278,16 @@ def test_what_a_job_tells_is_bounded_however_long_it_runs():
     places = [at for at, _, _ in trail.losses]
     assert places == sorted(places)
     assert len(trail.notes) <= 50
+
+
+def test_the_epochs_that_are_shown_are_bounded_and_the_best_is_among_them():
+    trail = Trail()
+    for epoch in range(1, 10_001):
+        trail.add({"kind": "epoch", "time": 1.0, "epoch": epoch, "member": 1, "best_epoch": min(epoch, 778)})
+    shown = [event["epoch"] for event in trail.epochs]
+    assert len(shown) <= MAX_POINTS
+    assert {1, 778} <= set(shown)
+    assert shown[-50:] == list(range(9951, 10_001))
 
 
 def test_a_log_that_grew_too_long_keeps_its_end(make_jobs, monkeypatch):

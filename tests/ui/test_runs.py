@@ -8,7 +8,7 @@ from financial_model.base.config import TrainSettings
 from financial_model.base.errors import BadSetting, NoSuchRun, UnsafePath, WorkspaceBusy
 from financial_model.base.workspace import write_json
 from financial_model.ui import runs
-from financial_model.ui.jobs import Jobs
+from financial_model.ui.jobs import MAX_POINTS, Jobs
 from financial_model.ui.runs import RunReader
 
 
@@ -54,6 +54,17 @@ def test_a_run_is_listed_with_its_epochs_and_checkpoints(workspace, reader):
 def test_a_run_that_was_cut_off_tells_its_epochs_from_the_metrics(workspace, reader):
     write_run(workspace, history=False)
     assert reader.all([])[0].epochs == (1, TrainSettings().epochs)
+
+
+def test_of_a_very_long_run_as_many_epochs_are_kept_as_can_be_seen(workspace, reader):
+    name = write_run(workspace)
+    epochs = [{"kind": "epoch", "epoch": n, "best_epoch": min(n, 1234), "member": 1} for n in range(1, 5001)]
+    lines = "".join(json.dumps(epoch) + "\n" for epoch in epochs)
+    (workspace.root / f"{name}_metrics.jsonl").write_text(lines, encoding="utf-8")
+    (run,) = reader.all([])
+    assert len(run.history) <= MAX_POINTS
+    assert (run.epochs[0], run.best["epoch"], run.history[0]["epoch"]) == (5000, 1234, 1)
+    assert "history" not in run.facts
 
 
 def test_files_of_others_and_torn_ones_are_passed_over(workspace, reader):
