@@ -1,5 +1,7 @@
 """Counts of work that hold on any machine, asserted exactly: they show a slow-down before seconds do."""
 
+import dataclasses
+import mmap
 import subprocess
 import sys
 from collections import Counter
@@ -121,10 +123,55 @@ def test_a_dataset_copies_no_column_of_the_panel_or_its_features(workspace):
         (matrices.volatility, features.volatility),
         (matrices.close, panel.column("close")),
         (matrices.session, panel.session_index),
-        (matrices.code, panel.code_index),
         *zip(matrices.conditions, map(panel.column, condition_table.CONDITIONS), strict=True),
     ]
     assert [tensor.data_ptr() == values.ctypes.data for tensor, values in pairs] == [True] * len(pairs)
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="this system keeps what it has mapped")
+def test_features_too_large_to_stay_are_given_back_after_each_part_of_a_batch(workspace, monkeypatch):
+    import torch
+
+    from financial_model.datasets import windows
+    from financial_model.datasets.feature_cache import load_features
+    from financial_model.datasets.multi_dim_dataset import open_dataset
+
+    load_features(Panel.open(workspace), workspace)
+    panel = Panel.open(workspace)
+    features = load_features(panel, workspace)
+    settings = TrainSettings(model=ModelSettings(context_length=20))
+    whole = open_dataset(panel, settings, features=features)
+    monkeypatch.setattr(windows, "RESIDENT_BYTES", 0)
+    monkeypatch.setattr(windows, "ROWS_AT_ONCE", 25)
+    large = open_dataset(panel, settings, features=features)
+    assert (len(whole.matrices.maps), len(large.matrices.maps)) == (0, 3)
+    rows = torch.from_numpy(whole.train_rows[:60]).long()
+    batch, expected = large.matrices.gather(rows), whole.matrices.gather(rows)
+    for one in dataclasses.fields(batch):
+        assert torch.equal(getattr(batch, one.name).nan_to_num(7), getattr(expected, one.name).nan_to_num(7))
+
+    given_back = []
+    told = type("Map", (), {"madvise": lambda self, advice: given_back.append(advice)})()
+    dataclasses.replace(large.matrices, maps=(told,)).gather(rows)
+    assert given_back == [mmap.MADV_DONTNEED] * 3
+
+
+def test_opening_a_panel_and_a_batch_read_no_column_of_codes(workspace, monkeypatch):
+    import torch
+
+    from financial_model.datasets.feature_cache import load_features
+    from financial_model.datasets.multi_dim_dataset import open_dataset
+
+    load_features(Panel.open(workspace), workspace)
+    asked = []
+    get = Panel._get
+    monkeypatch.setattr(Panel, "_get", lambda self, name: asked.append(name) or get(self, name))
+    panel = Panel.open(workspace)
+    asked.clear()  # opening looks at the length of each column, and at no value
+    settings = TrainSettings(model=ModelSettings(context_length=20))
+    dataset = open_dataset(panel, settings, features=load_features(panel, workspace))
+    dataset.matrices.gather(torch.from_numpy(dataset.train_rows[:60]).long())
+    assert set(asked) == {"close", "session_index", *condition_table.CONDITIONS}
 
 
 def test_a_forecast_calls_the_network_once_a_chunk():

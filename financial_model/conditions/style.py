@@ -95,18 +95,18 @@ def session_ranks(panel: Panel, factor: FloatArray, out: FloatArray | None = Non
         rows, values, known = table
         order = np.argsort(values, axis=1)
         ordered = np.take_along_axis(values, order, axis=1)
-        place = np.arange(values.shape[1])
+        place = np.arange(values.shape[1], dtype=np.int32)
         starts = np.ones(values.shape, bool)
         starts[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
         # Equal values lie from `first` up to where the next value starts.
         first = np.maximum.accumulate(np.where(starts, place, 0), axis=1)
-        ends = np.where(np.roll(starts, -1, axis=1), place, len(place))
-        ends[:, -1] = place[-1]
+        ends = np.full(values.shape, place[-1])
+        ends[:, :-1] = np.where(starts[:, 1:], place[:-1], place[-1])
         last = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
-        middle = np.empty(values.shape)
-        np.put_along_axis(middle, order, first + last + 1.0, axis=1)
-        middle /= 2.0 * np.maximum(known.sum(axis=1), 1)[:, None]
-        ranks[rows[known]] = middle[known]
+        middle = np.empty(values.shape, np.int32)
+        np.put_along_axis(middle, order, first + last + 1, axis=1)
+        held = known.sum(axis=1)
+        ranks[rows[known]] = middle[known] / (2.0 * np.repeat(held, held))
 
     _each_session_table(panel, factor, rank)
     return ranks
@@ -222,18 +222,18 @@ def published_yields(panel: Panel, reference: ReferenceStore) -> tuple[FloatArra
         of_code = facts.of(code)
         rows = panel.rows_of(code)
         days = panel.sessions[panel.session_index[rows]]
-        announced = of_code["known_from"]
-        found = np.searchsorted(announced, days, side="right") - 1
-        has = found >= 0
-        if not has.any():
-            return
         shares = total_shares[rows]
         # The first bar on or after the announcement tells the shares of that day; never a later one.
-        at = np.minimum(np.searchsorted(days, announced), len(days) - 1)
-        growth = shares / shares[at][found]
+        first = np.searchsorted(days, of_code["known_from"])
+        bars_known = np.diff(first, prepend=0, append=len(days))  # before any announcement, then after each
+
+        def as_known(told: FloatArray) -> FloatArray:
+            return np.repeat(np.append(np.nan, told), bars_known)
+
+        growth = shares / as_known(shares[np.minimum(first, len(days) - 1)])
         scale = np.where(np.isfinite(growth), growth, 1.0) * raw_close[rows]
-        earnings[rows] = np.where(has, trailing_earnings(of_code)[found] / scale, np.nan)
-        book[rows] = np.where(has, latest_book(of_code)[found] / scale, np.nan)
+        earnings[rows] = as_known(trailing_earnings(of_code)) / scale
+        book[rows] = as_known(latest_book(of_code)) / scale
 
     on_all_cores(fill, [code for code in panel.codes if code in published])
     return earnings, book

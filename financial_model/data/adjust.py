@@ -40,10 +40,8 @@ class Actions:
         rights_price: FloatArray,
     ) -> "Actions":
         """Actions as sources state them, per 10 shares; unknown parts (NaN) are none, one day is one row."""
-        cash, bonus, rights, price = (
-            np.nan_to_num(np.asarray(values, dtype=np.float64))
-            for values in (cash_per_10, bonus_per_10, rights_per_10, rights_price)
-        )
+        told = np.array([cash_per_10, bonus_per_10, rights_per_10, rights_price], dtype=np.float64)
+        cash, bonus, rights, price = np.nan_to_num(told)
         days, group = np.unique(np.asarray(date, dtype="datetime64[D]"), return_inverse=True)
 
         def summed(values: FloatArray) -> FloatArray:

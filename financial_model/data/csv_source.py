@@ -7,6 +7,7 @@ and whichever unit makes it so is taken. Where a file has no amount, shares are 
 documented unit; `volume_units` says what was found so that the user can be told.
 """
 
+import contextlib
 import io
 import re
 from collections.abc import Collection
@@ -52,6 +53,7 @@ NULLS = ["", "nan", "NaN", "NAN", "null", "NULL", "None", "none", "--", "-", "N/
 LOT = 100.0
 # amount / volume is a mean price: it lies within low..high up to rounding of the amount.
 UNIT_TOLERANCE = 0.02
+FIRST_DAY, LAST_DAY = np.array(["1900-01-01", "2199-12-31"], dtype="datetime64[D]").astype(int)
 DATE_EXPECTED = "a date such as 2018-06-29, 2018/6/29 or 20180629"
 
 
@@ -207,6 +209,12 @@ def parse_dates(path: Path, text: pa.Array) -> npt.NDArray[np.datetime64]:
     >>> parse_dates(Path("x.csv"), pa.array(["2018-06-29", "2018/6/2", "20180603"])).astype(str).tolist()
     ['2018-06-29', '2018-06-02', '2018-06-03']
     """
+    if not text.null_count:
+        with contextlib.suppress(pa.ArrowInvalid):  # not all 2018-06-29: the pattern below reads the others
+            cast = text.cast(pa.date32())
+            days = np.frombuffer(cast.buffers()[1], np.int32)[cast.offset : cast.offset + len(cast)]
+            if len(days) and days.min() >= FIRST_DAY and days.max() <= LAST_DAY:
+                return days.astype("datetime64[D]")
     pattern = (
         r"^\s*(?P<y>\d{4})(?:[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})|(?P<n>\d{2})(?P<e>\d{2}))(?:[ T].*)?\s*$"
     )

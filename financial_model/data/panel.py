@@ -144,8 +144,7 @@ class Panel:
         codes = code_column.dictionary.to_pylist()
         row_count = batch.num_rows
         if offsets is None:
-            # Sorted by code, so where a code begins is a search, not a pass.
-            offsets = np.searchsorted(code_index, np.arange(len(codes) + 1, dtype=code_index.dtype))
+            offsets = _code_offsets(path)
         if offsets[-1] != row_count or len(lists.values) != row_count:
             raise DamagedFile(path, "its parts do not fit each other", REBUILD)
         vocabularies = json.loads(metadata["vocabularies"]) if with_conditions else {}
@@ -371,6 +370,17 @@ def group_by_session(session_index: Array, session_count: int) -> tuple[Array, A
     rows = np.argsort(session_index.astype(dtype), kind="stable").astype(np.int32)
     counts = np.bincount(session_index, minlength=session_count)
     return rows, np.concatenate([[0], np.cumsum(counts)])
+
+
+def _code_offsets(path: Path) -> Array:
+    """Where each code of a panel begins (C+1,): sorted by code, so a search and not a pass.
+
+    It is made in a map of its own, with which the pages it touched are given back: of a large panel that is
+    the whole column, which nobody may ask for again.
+    """
+    column = map_batch(path)[0].column("code")
+    code_index = view_of(column.indices)
+    return np.searchsorted(code_index, np.arange(len(column.dictionary) + 1, dtype=code_index.dtype))
 
 
 def sessions_path(panel_path: Path, fingerprint: str) -> Path:

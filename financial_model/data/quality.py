@@ -80,9 +80,10 @@ class Judged:
 
 def usable_rows(bars: Bars) -> Mask:
     """Rows (N,) that a panel can hold: positive prices, a volume, dates rising and none twice."""
-    prices = np.stack([getattr(bars, name) for name in PRICE_COLUMNS])
-    usable: Mask = (np.isfinite(prices) & (prices > 0)).all(axis=0)
-    usable &= np.isfinite(bars.volume) & (bars.volume >= 0)
+    usable: Mask = np.isfinite(bars.volume) & (bars.volume >= 0)
+    for name in PRICE_COLUMNS:
+        price = getattr(bars, name)
+        usable &= np.isfinite(price) & (price > 0)
     if len(bars) > 1:
         usable[1:] &= bars.date[1:] > np.maximum.accumulate(bars.date)[:-1]
     return usable

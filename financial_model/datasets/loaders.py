@@ -43,6 +43,13 @@ class Batch:
         """The batch of these samples (an index, a mask or a slice)."""
         return self._map(lambda tensor: tensor[keep])
 
+    @classmethod
+    def joined(cls, parts: Sequence["Batch"]) -> "Batch":
+        """One batch of the samples of several, in their order."""
+        return cls(
+            **{one.name: torch.cat([getattr(part, one.name) for part in parts]) for one in fields(cls)}
+        )
+
     def to(self, device: torch.device | str) -> "Batch":
         return self._map(lambda tensor: tensor.to(device, non_blocking=True))
 

@@ -4,6 +4,7 @@ No window is ever materialised ahead: a batch is a vector of rows, and one gathe
 each row out of the feature matrix. Training and forecasting go through this same code.
 """
 
+import mmap
 import warnings
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,16 +20,22 @@ from ..kernels.triton_optimized_model import gather_windows
 from .features import Features, without_surroundings
 from .loaders import Batch
 
+# Features of more bytes do not stay in memory once a batch has read them: the system maps 64 KB around each
+# row, so that some whole sessions of a large market would hold all of it.
+RESIDENT_BYTES = 2**30
+ROWS_AT_ONCE = 1024  # of such features, some 200 MB of pages
+
 
 @dataclass(frozen=True)
 class MarketMatrices:
     """The panel as a network reads it, on one device; N rows of the panel, S sessions, C codes.
 
     sequence (N, F), summary (N, K), market (S, M), conditions: an int8 (N,) each, in the order of CONDITIONS,
-    volatility (N,), close (N,) float64 backward-adjusted, session (N,), code (N,), offsets (C+1,): rows of
-    code i are offsets[i]:offsets[i+1].
+    volatility (N,), close (N,) float64 backward-adjusted, session (N,), offsets (C+1,): rows of code i are
+    offsets[i]:offsets[i+1].
 
     On the CPU all of it are views of the files on disk, so that opening the largest panel reads nothing.
+    maps: those of the files whose pages are given back after each gather.
     """
 
     sequence: Tensor
@@ -38,11 +45,11 @@ class MarketMatrices:
     volatility: Tensor
     close: Tensor
     session: Tensor
-    code: Tensor
     offsets: Tensor
     context_length: int
     prediction_length: int
     holding: int
+    maps: tuple[mmap.mmap, ...] = ()
 
     @property
     def device(self) -> torch.device:
@@ -50,9 +57,23 @@ class MarketMatrices:
 
     def gather(self, rows: Tensor) -> Batch:
         """The batch of these rows (B,) int64 on the same device; each must have a whole context behind it."""
-        first_row = self.offsets[self.code[rows]]
+        if not self.maps:
+            return self._gather(rows)
+        parts = []
+        for some in rows.split(ROWS_AT_ONCE):
+            parts.append(self._gather(some))
+            for one in self.maps:
+                one.madvise(mmap.MADV_DONTNEED)
+        return Batch.joined(parts)
+
+    def _gather(self, rows: Tensor) -> Batch:
+        first_row = self.offsets[self._stock(rows)]
         window = gather_windows(self.sequence, rows, first_row, self.context_length)
         return self._batch(window, rows)
+
+    def _stock(self, rows: Tensor) -> Tensor:
+        """The stock of each row; searched for, as a column of it would be read from end to end."""
+        return torch.searchsorted(self.offsets, rows, right=True) - 1
 
     def gather_labels(self, rows: Tensor) -> Batch:
         """Like gather with empty windows (B, 0, F): what a loss needs of samples whose outputs are known."""
@@ -87,7 +108,7 @@ class MarketMatrices:
         A stock has one row a session at most, so what lies within reach is among its next `reach` rows.
         """
         near = rows[:, None] + torch.arange(1, reach + 1, device=self.device)  # (B, reach)
-        inside = near < self.offsets[self.code[rows] + 1][:, None]
+        inside = near < self.offsets[self._stock(rows) + 1][:, None]
         near = near.clamp(max=len(self.session) - 1)
         ahead = (self.session[near] - self.session[rows][:, None]).long()
         change = (self.close[near].log() - self.close[rows].log()[:, None]).where(inside, torch.nan)
@@ -130,12 +151,21 @@ def market_matrices(
         volatility=place(features.volatility),
         close=place(panel.column("close")),
         session=place(panel.session_index),
-        code=place(panel.code_index),
         offsets=place(np.asarray(panel.offsets, np.int64)),
         context_length=context_length,
         prediction_length=prediction_length,
         holding=holding,
+        maps=_maps_to_give_back(features) if torch.device(device).type == "cpu" else (),
     )
+
+
+def _maps_to_give_back(features: Features) -> tuple[mmap.mmap, ...]:
+    """The maps of features that are too large to stay in memory; none where the system cannot let go."""
+    tables: list[NDArray[Any]] = [features.sequence, features.summary, features.volatility]
+    if sum(table.nbytes for table in tables) <= RESIDENT_BYTES or not hasattr(mmap, "MADV_DONTNEED"):
+        return ()
+    bases: list[Any] = [table.base for table in tables]
+    return tuple(base for base in bases if isinstance(base, mmap.mmap))
 
 
 def usable_rows(panel: Panel, volatility: NDArray[np.float32], context_length: int) -> NDArray[np.bool_]:
