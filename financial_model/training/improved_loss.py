@@ -133,15 +133,19 @@ class InformationCoefficient(_PathAndRank):
 
 @dataclass(frozen=True)
 class TrendAware(_PathAndRank):
-    """The default: where the path goes, whether up or down, how far, how surely, and who leads the session.
+    """The default: where a path goes beside its session, how far, how surely, and who leads the session.
 
     | term | holds |
     | --- | --- |
-    | regression | the median to the target, Huber |
-    | direction | the sign of the median, by size of the move |
+    | regression | the median to the target less its session's mean, Huber |
+    | direction | the sign of the same, by size of the move |
     | magnitude | half the distance of the middle quantiles to the size of the move |
-    | quantile | all levels, pinball; the head cannot cross them |
+    | quantile | the levels around the median to the target, pinball; the head cannot cross them |
     | rank | the score to the label, correlation within the session |
+
+    The stocks of a session move together, so a median that is held to their returns learns the dates of
+    the training span by heart: where a market goes it has some hundred independent samples of, against
+    hundreds of thousands of how stocks differ. What it made of the market cost 2 % of the pinball loss.
     """
 
     regression: float = 0.5
@@ -155,11 +159,13 @@ class TrendAware(_PathAndRank):
         low, middle, high = (self.levels.index(level) for level in (0.25, 0.5, 0.75))
         median = quantiles[..., middle]
         half_width = (quantiles[..., high] - quantiles[..., low]) / 2
+        apart = beside_session(target, batch.session)
+        around = quantiles - median.unsqueeze(-1)
         return {
-            "regression": self.regression * huber_error(median, target),
-            "direction": self.direction * direction_error(median, target, self.tau),
+            "regression": self.regression * huber_error(median, apart),
+            "direction": self.direction * direction_error(median, apart, self.tau),
             "magnitude": self.magnitude * absolute_error(half_width, target.abs()),
-            "quantile": self.quantile * pinball_error(quantiles, target, self.levels),
+            "quantile": self.quantile * pinball_error(around, target, self.levels),
         }
 
 
@@ -221,6 +227,21 @@ def pinball_error(quantiles: Tensor, target: Tensor, levels: tuple[float, ...]) 
     error = filled.unsqueeze(-1) - quantiles  # (B, H, Q)
     level = error.new_tensor(levels)
     return _mean(torch.maximum(level * error, (level - 1) * error).mean(-1), known)
+
+
+def beside_session(target: Tensor, session: Tensor) -> Tensor:
+    """Targets (B, H) less the mean of their session (B,) at each step; NaN stays unknown.
+
+    Sessions of fewer than 5 samples are pooled as in `rank_loss`.
+
+    >>> target = torch.tensor([[1.0], [2.0], [3.0], [4.0], [5.0]])
+    >>> beside_session(target, torch.zeros(5, dtype=torch.int64)).flatten().tolist()
+    [-2.0, -1.0, 0.0, 1.0, 2.0]
+    """
+    known, filled = _split_known(target)
+    groups = session_groups(session, known.any(dim=1))
+    count = _sum_within(known.to(target.dtype), groups).clamp(min=1)
+    return target - (_sum_within(filled, groups) / count)[groups]
 
 
 def rank_loss(score: Tensor, label: Tensor, session: Tensor, ranked: bool = False) -> Tensor:
@@ -313,5 +334,5 @@ def _mean(x: Tensor, known: Tensor) -> Tensor:
 
 
 def _sum_within(x: Tensor, groups: Tensor) -> Tensor:
-    """(B + 1,): the sum of x over each group."""
-    return x.new_zeros(len(x) + 1).index_add(0, groups, x)
+    """(B + 1, ...): the sum of x (B, ...) over each group."""
+    return x.new_zeros(len(x) + 1, *x.shape[1:]).index_add(0, groups, x)

@@ -9,6 +9,7 @@ import torch
 from financial_model.models.interface import Output
 from financial_model.training.improved_loss import (
     LOSSES,
+    beside_session,
     direction_error,
     normal_scores_within,
     pinball_error,
@@ -174,6 +175,52 @@ def test_direction_error_by_hand():
     # The second move of -9 counts as -3.
     error = direction_error(torch.tensor([[0.1, 0.1]]), torch.tensor([[2.0, -9.0]]), tau=0.5)
     assert error.item() == pytest.approx(by_hand, rel=1e-6)
+
+
+def test_targets_beside_their_session_by_hand():
+    target = torch.tensor([[1.0, NAN], [2.0, 7.0], [3.0, 3.0], [9.0, 3.0], [0.0, 3.0], [1.0, 1.0]])
+    session = torch.tensor([4, 4, 4, 4, 4, 8])
+    expected = torch.tensor([[-2.0, NAN], [-1.0, 3.0], [0.0, -1.0], [6.0, -1.0], [-3.0, -1.0], [0.0, 0.0]])
+    torch.testing.assert_close(beside_session(target, session), expected, equal_nan=True)
+
+
+def test_where_a_whole_session_went_teaches_the_median_nothing():
+    loss, batch = LOSSES["trend_aware"](), make_batch(size=40, sessions=4)
+    moved = SimpleNamespace(
+        target=batch.target + batch.session[:, None], label=batch.label, session=batch.session
+    )
+    gradients = []
+    for one in (batch, moved):
+        output = make_output(loss, size=40)
+        shift = torch.zeros(40, 3, dtype=torch.float64, requires_grad=True)
+        loss(Output(output.quantiles + shift[..., None], output.score), one)[0].backward()
+        gradients.append(shift.grad)
+    torch.testing.assert_close(*gradients)
+    assert gradients[0].abs().min() > 0
+
+
+def test_trend_aware_by_hand():
+    batch = SimpleNamespace(
+        target=torch.tensor([[2.0], [2.0], [2.0], [2.0], [7.0]]),
+        label=torch.full((5,), NAN),
+        session=torch.zeros(5).long(),
+    )
+    _, parts = LOSSES["trend_aware"]()(
+        Output(torch.tensor([-1.0, 0.0, 1.0, 2.0, 3.0]).repeat(5, 1, 1), torch.zeros(5)), batch
+    )
+    # Beside the session the moves are -1 and 4 where the median says 1; around it the levels lie at -2..2.
+    assert parts["regression"].item() == pytest.approx(0.5 * (4 * 1.5 + 2.5) / 5)
+    softplus = [math.log(1 + math.exp(-z * 1 / 0.5)) / math.log(2) for z in (-1, 3)]
+    assert parts["direction"].item() == pytest.approx(0.5 * (4 * softplus[0] + softplus[1]) / 5)
+    assert parts["magnitude"].item() == pytest.approx(0.25 * (4 * 1 + 6) / 5)
+    errors = [
+        [level * (z - q) for level, q in zip(loss_levels(), (-2, -1, 0, 1, 2), strict=True)] for z in (2, 7)
+    ]
+    assert parts["quantile"].item() == pytest.approx((4 * sum(errors[0]) + sum(errors[1])) / 25)
+
+
+def loss_levels():
+    return LOSSES["trend_aware"].levels
 
 
 def test_the_best_small_forecast_of_the_direction_term_is_the_conditional_mean():
