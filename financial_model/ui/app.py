@@ -24,12 +24,13 @@ for _name in ("NO_PROXY", "no_proxy"):
 import gradio as gr  # noqa: E402
 import uvicorn  # noqa: E402
 from fastapi import FastAPI  # noqa: E402
-from fastapi.responses import FileResponse  # noqa: E402
+from fastapi.responses import FileResponse, PlainTextResponse  # noqa: E402
 
 from ..base.config import DoctorSettings  # noqa: E402
 from ..base.errors import BadSetting  # noqa: E402
 from ..base.workspace import Workspace  # noqa: E402
 from . import api  # noqa: E402
+from .first_script import FirstScript  # noqa: E402
 from .frame import Page  # noqa: E402
 from .jobs import Jobs  # noqa: E402
 from .security import LOOPBACK, SameOrigin, password_check  # noqa: E402
@@ -84,17 +85,22 @@ def build_page(page: Page) -> gr.Blocks:
     return demo
 
 
-def page_head(language: str | None, built: str) -> str:
+def page_head() -> str:
     """What stands in <head>: variables and scripts of our own, all from this server."""
-    known = {"language": language or "", "built": built, "plotly": PLOTLY_PATH}
-    early = (STATIC / "early.js").read_text(encoding="utf-8").replace("HERMES", json.dumps(known))
     script = (STATIC / "page.js").read_text(encoding="utf-8")
-    return f"<style>{css_variables()}</style><script>{early}</script><script>{script}</script>"
+    return f"<style>{css_variables()}</style><script>{script}</script>"
+
+
+def first_script(language: str | None, built: str) -> str:
+    """What runs before anything is drawn. `built`: the language the page is made in."""
+    known = {"language": language or "", "built": built, "plotly": PLOTLY_PATH}
+    return (STATIC / "early.js").read_text(encoding="utf-8").replace("HERMES", json.dumps(known))
 
 
 def make_server_app(page: Page, language: str | None, auth: tuple[str, str] | None, port: int) -> FastAPI:
     """The page mounted in an application of our own, behind the check of who may talk to it."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(FirstScript, script=first_script(language, page.t.language))
     app.add_middleware(SameOrigin, is_local=page.is_local)
     package = importlib.metadata.distribution("plotly")
     plotly = Path(str(package.locate_file("plotly/package_data/plotly.min.js")))
@@ -104,6 +110,10 @@ def make_server_app(page: Page, language: str | None, auth: tuple[str, str] | No
     def plotly_script() -> FileResponse:
         headers = {"Cache-Control": "public, max-age=604800", "ETag": f'"{version}"'}
         return FileResponse(plotly, media_type="text/javascript", headers=headers)
+
+    @app.get("/hermes/mark")
+    def mark() -> PlainTextResponse:
+        return PlainTextResponse(page.view(page.t.language).mark(), headers={"Cache-Control": "no-store"})
 
     page.files.add_route(app)
     demo = build_page(page)
@@ -118,7 +128,7 @@ def make_server_app(page: Page, language: str | None, auth: tuple[str, str] | No
         auth=password_check(*auth) if auth else None,
         theme=gr.themes.Base(font=["sans-serif"], font_mono=["monospace"]),
         css_paths=[STATIC / "style.css", STATIC / "results.css"],
-        head=page_head(language, page.t.language),
+        head=page_head(),
         footer_links=[],
         run_history=False,
         show_error=True,

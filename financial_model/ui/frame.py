@@ -1,16 +1,20 @@
 """The frame around the tabs: texts that change with the language, and parts that change with the work.
 
 A tab makes its widgets through `Page.make`, so that one event can set every text anew, and declares what
-is alive through `Page.live`. One timer a second renders all live parts and sends only those that differ
-from what this browser has; so nothing flickers, and a reload or a second browser needs no extra code.
-Live parts are written by the timer alone: an event that starts or stops something is followed by `refresh`.
+is alive through `Page.live`. Once a second the browser asks for `View.mark`, outside of Gradio, whose events
+are dear to a browser; where it has changed, the live parts of the header and of the tab that is shown are
+rendered and those that differ from what this browser has are sent; so nothing flickers, an idle page costs
+next to nothing, and a reload or a second browser needs no extra code.
+Live parts are written by these ticks alone: an event that starts or stops something is followed by `refresh`.
 """
 
+import functools
 import hashlib
 import json
 import logging
 import os
 import platform
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,13 +26,16 @@ import gradio as gr
 from ..base.workspace import Workspace
 from .file_links import FileLinks
 from .jobs import Job, Jobs
-from .market_status import MarketReader, MarketStatus
+from .market_status import MarketReader, MarketStatus, stamp_of
 from .translations import LANGUAGES, Translate
 from .widgets import job_error
 
 LOG = logging.getLogger(__name__)
 # Which text of a component its key fills; the key with .help and .placeholder fills the others.
 MAIN_TEXT: dict[str, str] = {"Button": "value", "Markdown": "value", "DownloadButton": "label"}
+HEADER = "header"
+# A page where nothing seems to happen looks again after so long: a shell may have written what no job tells.
+LOOK_AGAIN_S = 20
 TAB_OF_COMMAND = {
     "simulate": "download",
     "download": "download",
@@ -74,11 +81,32 @@ class View:
                 return group[-1]
         return None
 
+    def mark(self) -> str:
+        """What changes whenever something may have to be shown anew: each second while a job is at work."""
+        every = LOOK_AGAIN_S if self.running is None else 1
+        return _mark(
+            [
+                [(job.id, job.state, job.trail.version) for job in self.jobs],
+                [self.market.stamp, self.gpu, stamp_of(self.workspace.output_dir)],
+                int(time.time()) // every,
+            ]
+        )
+
     def ahead(self, job: Job | None) -> int:
         """How many jobs run or wait before this one."""
         if job is None or job.state != "queued":
             return 0
         return sum(other.is_active and other.is_heavy and other.id < job.id for other in self.jobs)
+
+
+@dataclass
+class Live:
+    """One part of a tab, or of the header, that is rendered anew as the work goes on."""
+
+    tab: str
+    outputs: list[Any]
+    render: Callable[..., Sequence[Any]]
+    inputs: list[Any]
 
 
 @dataclass
@@ -92,19 +120,27 @@ class Page:
     gpu: Callable[[], str | None] = lambda: None
     language: Any = None
     files: FileLinks = field(default_factory=FileLinks)
-    _followed: list[Any] = field(default_factory=list)
+    _tab: str = HEADER
+    _tabs: dict[str, Any] = field(default_factory=dict)
+    _followed: list[tuple[str, Any]] = field(default_factory=list)
     _texts: list[tuple[Any, Callable[[Translate], dict[str, Any]]]] = field(default_factory=list)
-    _live: list[tuple[list[Any], Callable[..., Sequence[Any]], list[Any]]] = field(default_factory=list)
+    _live: list[Live] = field(default_factory=list)
     _derived: list[tuple[list[Any], Callable[..., Sequence[Any]], list[Any]]] = field(default_factory=list)
     _loaded: list[tuple[list[Any], Callable[[View], Sequence[Any]]]] = field(default_factory=list)
     _loaded_js: list[tuple[Any, str]] = field(default_factory=list)
-    _complaints: dict[int, str] = field(default_factory=dict)
+    _complaints: dict[str, str] = field(default_factory=dict)
     _market: MarketReader = field(init=False)
 
     def __post_init__(self) -> None:
         self._market = MarketReader(self.workspace)
 
     # ------------------------------------------------------------------ texts
+
+    def tab(self, name: str, **options: Any) -> Any:
+        """The tab of that name; what is declared from here on belongs to it."""
+        self._tab = name
+        self._tabs[name] = self.make(gr.Tab, f"tab.{name}", id=name, elem_id=f"tab-{name}", **options)
+        return self._tabs[name]
 
     def make(self, kind: Callable[..., Any], key: str, choices: str | None = None, **options: Any) -> Any:
         """A component whose texts come from `key` (and key.help, key.placeholder), in every language.
@@ -142,8 +178,8 @@ class Page:
     def live(
         self, outputs: Sequence[Any], render: Callable[..., Sequence[Any]], inputs: Sequence[Any] = ()
     ) -> None:
-        """Have `render(view, *inputs)` fill `outputs` once a second, where something changed."""
-        self._live.append((list(outputs), render, list(inputs)))
+        """Have `render(view, *inputs)` fill `outputs` while this tab is shown, where something changed."""
+        self._live.append(Live(self._tab, list(outputs), render, list(inputs)))
 
     def derive(
         self, outputs: Sequence[Any], render: Callable[..., Sequence[Any]], inputs: Sequence[Any]
@@ -163,13 +199,13 @@ class Page:
         return View(Translate(language), self.jobs.all(), self._market.read(), self.workspace, self.gpu())
 
     def refresh(self, event: Any) -> None:
-        """Follow an event with a look at everything that is alive, at once instead of within a second."""
-        self._followed.append(event)
+        """Follow an event with a look at what is alive in this tab, at once instead of within a second."""
+        self._followed.append((self._tab, event))
 
     def click(
         self, button: Any, act: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any]
     ) -> Any:
-        """Have a button call `act(language, *inputs)` and then look at everything that is alive.
+        """Have a button call `act(language, *inputs)` and then look at what is alive in its tab.
 
         Two clicks before the first was answered count as one.
         """
@@ -181,47 +217,49 @@ class Page:
             api_visibility="private",
             trigger_mode="once",
         )
-        self._followed.append(event)
+        self._followed.append((self._tab, event))
         return event
 
-    def tick_inputs(self) -> list[Any]:
-        return [self.language, self.seen, *(component for _, _, inputs in self._live for component in inputs)]
+    def parts(self, tab: str) -> list[Live]:
+        return [part for part in self._live if part.tab == tab]
 
-    def tick_outputs(self) -> list[Any]:
-        return [self.seen, *(component for outputs, _, _ in self._live for component in outputs)]
-
-    def tick(self, language: str, seen: dict[str, str] | None, *values: Any) -> list[Any]:
-        """All live parts; `gr.skip()` for each that this browser has already."""
+    def tick(self, tab: str, language: str, seen: dict[str, str] | None, *values: Any) -> list[Any]:
+        """The live parts of a tab; `gr.skip()` for each that this browser has already."""
         view, before, after = self.view(language), dict(seen or {}), {}
         answers: list[Any] = []
         position = 0
-        for index, (outputs, render, inputs) in enumerate(self._live):
-            mine = values[position : position + len(inputs)]
-            position += len(inputs)
+        for index, part in enumerate(self.parts(tab)):
+            mine = values[position : position + len(part.inputs)]
+            position += len(part.inputs)
             try:
-                contents = list(render(view, *mine))
+                contents = list(part.render(view, *mine))
             except Exception as error:
                 # One part that cannot be drawn (a torn file, say) must not hold up all the others.
-                self._complain(index, error)
-                contents = [gr.skip()] * len(outputs)
+                self._complain(f"{tab} {index}", error)
+                contents = [gr.skip()] * len(part.outputs)
             for place, content in enumerate(contents):
                 name, mark = f"{index}.{place}", _mark(content)
                 after[name] = mark
                 answers.append(gr.skip() if before.get(name) == mark else content)
         return [after if after != before else gr.skip(), *answers]
 
-    def _complain(self, index: int, error: Exception) -> None:
+    def places(self) -> list[str]:
+        """The header and the tabs, in their order."""
+        return [HEADER, *self._tabs]
+
+    def _complain(self, part: str, error: Exception) -> None:
         """Log a part that cannot be drawn, once for each thing that is wrong with it."""
         text = f"{type(error).__name__}: {error}"
-        if self._complaints.get(index) != text:
-            self._complaints[index] = text
-            LOG.exception("live part %d of the page cannot be drawn", index, exc_info=error)
+        if self._complaints.get(part) != text:
+            self._complaints[part] = text
+            LOG.exception("live part %s of the page cannot be drawn", part, exc_info=error)
 
     # ------------------------------------------------------------------ header
 
     def header(self) -> None:
         """The bar on top: name, what data there is, what runs, on what; language and theme."""
         with gr.Row(elem_id="header"):
+            self.quiet = gr.Button(visible=False)
             chips = gr.HTML("", elem_id="chips", apply_default_css=False)
             self.language = gr.Radio(
                 [("中文", "zh"), ("EN", "en")],
@@ -233,10 +271,10 @@ class Page:
                 label=self.t("frame.language"),
             )
             self.html(_theme_button, elem_id="theme-toggle")
-        self.seen = gr.State({})
         self.live([chips], lambda view: [header_chips(view)])
 
     def footer(self) -> None:
+        self._tab = HEADER
         self.html(_footnote, elem_id="footnote")
 
     def wire(self, demo: gr.Blocks) -> None:
@@ -257,13 +295,31 @@ class Page:
             known = language if language in LANGUAGES else self.t.language
             return [known, *(retell(known) if known != self.t.language else [gr.skip()] * len(texts))]
 
-        def follow(event: Any) -> Any:
-            return event.then(self.tick, self.tick_inputs(), self.tick_outputs(), **options)
+        seen = {tab: gr.State({}) for tab in self.places()}
+        bells = {
+            tab: gr.HTML(
+                "", apply_default_css=False, js_on_load=f"window.Hermes.bell({json.dumps(tab)}, trigger)"
+            )
+            for tab in self.places()
+        }
+
+        def look(tab: str) -> dict[str, Any]:
+            parts = self.parts(tab)
+            return {
+                "fn": functools.partial(self.tick, tab),
+                "inputs": [self.language, seen[tab], *(one for part in parts for one in part.inputs)],
+                "outputs": [seen[tab], *(one for part in parts for one in part.outputs)],
+                **options,
+            }
+
+        def follow(event: Any, tabs: Sequence[str]) -> None:
+            for tab in tabs:
+                event = event.then(**look(tab))
 
         remembered = "() => [window.Hermes.language()]"
         loaded = demo.load(first, [self.language], [self.language, *texts], js=remembered, **options)
         loaded = loaded.then(None, [self.language], None, js="(l) => window.Hermes.setLanguage(l)", **options)
-        follow(loaded)
+        follow(loaded, self.places())
         for outputs, fill in self._loaded:
             loaded.then(
                 lambda language, fill=fill: fill(self.view(language)), [self.language], outputs, **options
@@ -281,11 +337,19 @@ class Page:
             )
         changed = self.language.input(retell, [self.language], texts, **options)
         self.language.input(None, [self.language], None, js="(l) => window.Hermes.setLanguage(l)", **options)
-        follow(changed)
-        for event in self._followed:
-            follow(event)
-        timer = gr.Timer(1)
-        timer.tick(self.tick, self.tick_inputs(), self.tick_outputs(), **options)
+        follow(changed, self.places())
+        for tab, event in self._followed:
+            follow(event, [tab, HEADER])
+        for tab, shown in self._tabs.items():
+            shown.select(**look(tab))
+        for tab, bell in bells.items():
+            # What becomes due while an answer is on its way is looked at after it, never dropped.
+            inputs = [one for part in self.parts(tab) for one in part.inputs if not isinstance(one, gr.State)]
+            gr.on([bell.click, *(one.change for one in inputs)], trigger_mode="always_last", **look(tab))
+        # For each component of an event that shows progress on it the browser searches the whole page, four
+        # times an event; it does so for hidden progress too. One component stands for all.
+        for event in demo.default_config.fns.values():
+            event.show_progress_on = [self.quiet]
 
 
 def _mark(content: Any) -> str:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class MarketStatus:
     has_panel: bool = False
     metadata: dict[str, Any] | None = None
     quality: dict[str, Any] = field(default_factory=dict)
+    stamp: tuple[Any, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -46,9 +47,9 @@ class MarketReader:
             self.workspace.bars_dir,
             _quality_path(self.workspace),
         )
-        stamp = tuple(_stamp(path) for path in paths)
+        stamp = tuple(stamp_of(path) for path in paths)
         if stamp != self._stamp:
-            self._status = read_market(self.workspace)
+            self._status = replace(read_market(self.workspace), stamp=stamp)
             self._stamp = stamp
         return self._status
 
@@ -66,7 +67,8 @@ def _read(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def stamp_of(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is written, or when something is put into a folder or taken out of it."""
     try:
         stat = path.stat()
     except OSError:

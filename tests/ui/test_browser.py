@@ -258,7 +258,30 @@ def test_7_theme_and_colours_are_remembered(visit):
     assert up == "#36BE86"
 
 
-def test_8_a_hostile_page_of_another_origin_starts_nothing(chromium, walked, tmp_path):
+def test_8_an_idle_page_draws_nothing(chromium, walked):
+    """Sixty frames go by and nobody else asks for one: no animation is left running, seen or not."""
+    context = chromium.new_context()
+    page = context.new_page()
+    page.add_init_script(
+        """const next = window.requestAnimationFrame.bind(window);
+        window.asked = 0;
+        window.requestAnimationFrame = (draw) => { window.asked += 1; return next(draw); };
+        window.pass = (count) => new Promise((done) => {
+          const before = window.asked;
+          const one = () => (count-- > 0 ? next(one) : done(window.asked - before));
+          one();
+        });"""
+    )
+    page.goto(walked[0])
+    page.wait_for_selector("#chips .name", timeout=LONG_MS)
+    deadline = time.monotonic() + LONG_MS / 1000
+    while page.evaluate("window.pass(60)") > 10:
+        assert time.monotonic() < deadline, "something is drawn on and on"
+    assert page.evaluate("document.getAnimations().length") == 0
+    context.close()
+
+
+def test_9_a_hostile_page_of_another_origin_starts_nothing(chromium, walked, tmp_path):
     url, folder = walked
     before = sorted(path.name for path in (folder / "jobs").iterdir())
     hostile = Path(tmp_path) / "hostile.html"

@@ -9,8 +9,9 @@ import urllib.request
 
 import pytest
 
+from financial_model.base.config import ModelSettings, TrainSettings
 from financial_model.base.workspace import Workspace, write_json
-from financial_model.ui.frame import Page, header_chips, tab_of
+from financial_model.ui.frame import HEADER, LOOK_AGAIN_S, Page, header_chips, tab_of
 from financial_model.ui.jobs import Jobs
 from financial_model.ui.translations import Translate
 
@@ -31,6 +32,14 @@ def test_the_page_and_its_own_script_are_served(page_url):
     assert b"--h-accent" in body
     assert b"Hermes" in body
     assert ask(f"{page_url}/hermes/plotly.min.js")[0] == 200
+
+
+def test_the_script_that_holds_theme_and_language_runs_before_all_others(page_url):
+    _, body = ask(page_url)
+    before, own, _ = body.partition(b"hermes.theme")
+    assert own
+    assert before.count(b"<script") == 1
+    assert ask(f"{page_url}/config")[1][:1] == b"{", "other answers pass as they are"
 
 
 def test_nothing_that_the_page_loads_names_another_host(page_url):
@@ -182,15 +191,40 @@ def test_a_torn_or_foreign_metadata_file_does_not_stop_the_page(page, workspace,
 def test_a_part_that_cannot_be_drawn_does_not_hold_up_the_others(page):
     page.live(["broken"], lambda view: [1 / 0])
     page.live(["whole"], lambda view: ["fine"])
-    seen, broken, whole = page.tick("en", {})
+    seen, broken, whole = page.tick(HEADER, "en", {})
     assert whole == "fine"
     assert broken["__type__"] == "update"
-    assert page.tick("en", seen)[2]["__type__"] == "update", "what the browser has is not sent again"
+    assert page.tick(HEADER, "en", seen)[2]["__type__"] == "update", "what the browser has is not sent again"
+
+
+def test_whatever_happens_to_jobs_market_or_runs_is_news(page, workspace, monkeypatch):
+    monkeypatch.setattr("time.time", lambda: 1000.0)
+    marks = [page.view("en").mark()]
+    workspace.output_dir.mkdir(parents=True)
+    marks.append(page.view("en").mark())
+    (workspace.output_dir / "a_20200101_000000_best.pt").write_bytes(b"")
+    marks.append(page.view("en").mark())
+    write_json(workspace.metadata_path, {"simulated": True, "codes": {}})
+    marks.append(page.view("en").mark())
+    job = page.jobs.start("train", TrainSettings())
+    marks.append(page.view("en").mark())
+    (job.folder / "events.jsonl").write_text('{"kind": "note"}\n', encoding="utf-8")
+    marks.append(page.view("en").mark())
+    page.jobs.stop(job.id)
+    marks.append(page.view("en").mark())
+    assert len(set(marks)) == len(marks)
+    assert page.view("zh").mark() == marks[-1], "and where nothing happens there is none"
+    monkeypatch.setattr("time.time", lambda: 1000.0 + LOOK_AGAIN_S)
+    assert page.view("en").mark() != marks[-1], "but a shell may have done what no job tells"
+
+
+def test_the_browser_can_ask_whether_there_is_news_and_others_cannot(page_url):
+    status, mark = ask(f"{page_url}/hermes/mark")
+    assert (status, len(mark)) == (200, 24)
+    assert ask(f"{page_url}/hermes/mark", Host="evil.example")[0] == 421
 
 
 def test_a_training_shows_in_the_tab_of_its_kind(page):
-    from financial_model.base.config import ModelSettings, TrainSettings
-
     page.workspace.root.mkdir()
     basic = page.jobs.start("train", TrainSettings(model=ModelSettings(model="lstm")))
     assert tab_of(basic) == "basic"

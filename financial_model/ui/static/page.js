@@ -180,6 +180,37 @@ window.Hermes = (function () {
     const button = document.getElementById(`tab-${name}-button`);
     if (button) button.click();
   }
+  function shownTab() {
+    const button = document.querySelector("#tabs > .tab-wrapper .tab-container button[aria-selected=true]");
+    return button ? button.id.replace(/^tab-|-button$/g, "") : "";
+  }
+  // ------------------------------------------------------------------ news
+  // Asked for outside of Gradio, whose events each cost the browser a search through the whole page. Where the
+  // mark has changed, the bells of the header and of the shown tab ring: Gradio then renders what lives there.
+  const bells = {}, heard = {};
+  let isAsking = false;
+  function bell(place, trigger) {
+    bells[place] = trigger;
+  }
+  async function ask() {
+    if (document.hidden || isAsking) return;
+    isAsking = true;
+    try {
+      const answer = await fetch("hermes/mark", { cache: "no-store" });
+      const mark = answer.ok ? await answer.text() : null;
+      for (const place of mark ? ["header", shownTab()] : []) {
+        if (!bells[place] || heard[place] === mark) continue;
+        heard[place] = mark;
+        bells[place]("click", {});
+      }
+    } catch { // the program does not answer: Gradio tells of it, and the next second asks again
+    } finally {
+      isAsking = false;
+    }
+  }
+  setInterval(ask, 1000);
+  document.addEventListener("visibilitychange", ask);
+
   // On a narrow screen the strip of tabs scrolls: the chosen one is brought into view.
   document.addEventListener("click", (event) => {
     const button = event.target.closest && event.target.closest(".tab-container button[role=tab]");
@@ -240,5 +271,5 @@ window.Hermes = (function () {
     element.addEventListener("click", tell);
     element.addEventListener("keydown", tell);
   }
-  return { chart, rows, redraw, openTab, setTheme, setRises, setLanguage, language };
+  return { chart, rows, redraw, openTab, bell, setTheme, setRises, setLanguage, language };
 })();

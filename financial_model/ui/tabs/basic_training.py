@@ -8,7 +8,7 @@ from .training_form import results_column, settings_column
 
 def build(page: Page) -> None:
     with (
-        page.make(gr.Tab, "tab.basic", id="basic", elem_id="tab-basic"),
+        page.tab("basic"),
         gr.Row(elem_classes="workbench"),
     ):
         form = settings_column(page, "basic", is_conditional=False)

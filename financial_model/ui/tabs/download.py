@@ -26,7 +26,7 @@ REMEDY_KINDS = {"retry": "warn", "other_server": "warn"}
 
 
 def build(page: Page) -> None:
-    with page.make(gr.Tab, "tab.download", id="download", elem_id="tab-download"):
+    with page.tab("download"):
         with gr.Column(visible=True) as first_start:
             first_start_doors(page)
         with gr.Row(elem_classes="workbench", visible=False) as workbench:

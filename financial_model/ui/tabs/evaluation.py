@@ -70,7 +70,7 @@ def settings_of(mode: str, runs: list[Run], values: tuple[Any, ...]) -> Settings
 def build(page: Page) -> None:
     runs, reader = RunReader(page.workspace), ResultReader()
     defaults = BacktestSettings(checkpoint="")
-    with page.make(gr.Tab, "tab.evaluation", id="evaluation", elem_id="tab-evaluation"), gr.Column():
+    with page.tab("evaluation"), gr.Column():
         with gr.Row(elem_classes=["card", "toolbar", "folding"], elem_id="evaluation-toolbar"):
             checkpoints = page.make(
                 gr.Dropdown,

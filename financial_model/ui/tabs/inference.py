@@ -47,7 +47,7 @@ def sample_count(value: Any) -> int:
 def build(page: Page) -> None:
     forecaster, search = Forecaster(page.workspace), StockSearch(page.workspace)
     runs, reader = RunReader(page.workspace), ResultReader()
-    with page.make(gr.Tab, "tab.inference", id="inference", elem_id="tab-inference"), gr.Column():
+    with page.tab("inference"), gr.Column():
         with gr.Row(elem_classes=["card", "toolbar", "folding"], elem_id="inference-toolbar"):
             checkpoint = page.make(
                 gr.Dropdown,

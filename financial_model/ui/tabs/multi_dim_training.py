@@ -13,7 +13,7 @@ from .training_form import results_column, settings_column
 
 def build(page: Page) -> None:
     with (
-        page.make(gr.Tab, "tab.multi", id="multi", elem_id="tab-multi"),
+        page.tab("multi"),
         gr.Row(elem_classes="workbench"),
     ):
         form = settings_column(page, "multi", is_conditional=True)

@@ -23,7 +23,7 @@ LINES = ("finance", "consumer", "technology", "healthcare")
 
 def build(page: Page) -> None:
     reader = RunReader(page.workspace)
-    with page.make(gr.Tab, "tab.runs", id="runs", elem_id="tab-runs", alignment="right"), gr.Column():
+    with page.tab("runs", alignment="right"), gr.Column():
         headline = gr.HTML("", apply_default_css=False)
         with gr.Row(elem_classes="pair"):
             rank_ic, loss = LiveChart(height=250), LiveChart(height=250)

@@ -18,7 +18,7 @@ MAX_JOBS_SHOWN = 60
 
 
 def build(page: Page) -> None:
-    with page.make(gr.Tab, "tab.system", id="system", elem_id="tab-system", alignment="right"), gr.Column():
+    with page.tab("system", alignment="right"), gr.Column():
         with gr.Row(elem_classes=["card", "toolbar"]):
             verdict = gr.HTML("", apply_default_css=False, elem_classes="grow")
             rises = page.make(

@@ -29,7 +29,7 @@ def settings_of(stocks: Any, as_of: str | None) -> AnalyzeSettings:
 
 def build(page: Page) -> None:
     reader = ResultReader()
-    with page.make(gr.Tab, "tab.universe", id="universe", elem_id="tab-universe"), gr.Column():
+    with page.tab("universe"), gr.Column():
         with gr.Row(elem_classes=["card", "toolbar"], elem_id="universe-toolbar"):
             stocks = page.make(
                 gr.Textbox, "universe.max_stocks", max_lines=1, min_width=140, scale=0, elem_classes="w140"
