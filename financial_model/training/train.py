@@ -5,6 +5,7 @@ dropout of a step. So a run that was stopped anywhere goes on to the same weight
 never was, and a checkpoint needs no random state.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -398,8 +399,11 @@ class Trainer:
 
     def _revive(self, saved: dict[str, Any]) -> Trained:
         """Weights with their validation outputs, which a checkpoint leaves out: they are made anew."""
+        scale = saved["scale"]
+        if type(scale) is not float or not 0 < scale < math.inf:
+            raise ValueError(f"the spread of a member's score is {str(scale)[:40]}")
         self.model.load_state_dict(saved["weights"])
-        return Trained(saved["weights"], saved["scale"], self.validate().trained.output)
+        return Trained(saved["weights"], scale, self.validate().trained.output)
 
     # ---- details
 
