@@ -68,6 +68,12 @@ ARGUMENTS = [
 ]
 HEIGHTS = {390: 844, 1280: 900, 1440: 900, 1760: 1000}
 PATIENCE_S = 1800.0
+# The language has been set, and each chart that is shown has its picture or the sentence that stands for it.
+READY = """(language) => document.documentElement.lang.startsWith(language)
+  && document.querySelector("#chips .chip")
+  && [...document.querySelectorAll(".tabitem .chart")].filter((one) => one.offsetWidth > 0).every(
+    (one) => one.querySelector("h3").textContent
+      && (one.querySelector(".empty").textContent || one.querySelector("svg")))"""
 MODEL = ModelSettings(context_length=30, hidden_size=64, layers=2, heads=4)
 LONG = TrainSettings(name="long", model=MODEL, epochs=40, patience=40, batch_size=1024)
 
@@ -186,8 +192,17 @@ def open_page(browser: Browser, url: str, language: str, theme: str, width: int)
     page.set_default_timeout(180_000)
     page.goto(url)
     page.wait_for_selector("#chips .name")
-    page.wait_for_timeout(2000)
+    settle(page, language)
     return page
+
+
+def settle(page: Page, language: str) -> None:
+    """Wait until the page stands: all is drawn, and between two looks nothing but figures has changed."""
+    page.wait_for_function(READY, arg=language)
+    before = ""
+    while (now := page.evaluate("document.body.innerText.replace(/[0-9.:,]+/g, '')")) != before:
+        before = now
+        page.wait_for_timeout(1500)
 
 
 def take(page: Page, out: Path, views: dict[str, tuple[str, tuple[str, ...]]], ending: str) -> list[str]:
@@ -195,15 +210,14 @@ def take(page: Page, out: Path, views: dict[str, tuple[str, tuple[str, ...]]], e
     seen: list[str] = []
     page.on("console", lambda message: seen.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: seen.append(str(error)))
-    width = int(page.evaluate("window.innerWidth"))
+    width, language = int(page.evaluate("window.innerWidth")), ending[:2]
     for view, (tab, clicks) in views.items():
         page.evaluate(f"window.Hermes.openTab('{tab}')")
-        page.wait_for_timeout(1200)
+        settle(page, language)
         for selector in clicks:
             for target in page.locator(selector).all():
                 target.click(force=True)
-                page.wait_for_timeout(500)
-        page.wait_for_timeout(1500)
+                settle(page, language)
         page.evaluate("document.activeElement && document.activeElement.blur()")
         page.mouse.move(2, 300)
         page.wait_for_timeout(300)

@@ -335,6 +335,23 @@ class Page:
                 trigger_mode="always_last",
                 **options,
             )
+        filled = {one for outputs, _ in self._loaded for one in outputs}
+        drawn = [one for one in self._derived if not filled.intersection(one[0])]
+
+        def derive(language: str, *values: Any) -> list[Any]:
+            t, rest = Translate(language), list(values)
+            return [
+                content
+                for _, render, inputs in drawn
+                for content in render(t, *[rest.pop(0) for _ in inputs])
+            ]
+
+        loaded.then(
+            derive,
+            [self.language, *(one for _, _, inputs in drawn for one in inputs)],
+            [one for outputs, _, _ in drawn for one in outputs],
+            **options,
+        )
         changed = self.language.input(retell, [self.language], texts, **options)
         self.language.input(None, [self.language], None, js="(l) => window.Hermes.setLanguage(l)", **options)
         follow(changed, self.places())

@@ -211,6 +211,34 @@ window.Hermes = (function () {
   setInterval(ask, 1000);
   document.addEventListener("visibilitychange", ask);
 
+  // ------------------------------------------------------------------ names of fields
+  // Gradio makes a field's help a part of its name, and gives some fields none: readers of a screen would hear
+  // a paragraph, or nothing. The name is what stands over the field, the help describes it.
+  let helps = 0;
+  function nameField(told) {
+    const block = told.closest(".block"), text = told.textContent.trim();
+    if (!block || !text) return;
+    const help = block.querySelector(".info-text");
+    if (help && !help.id) help.id = `help-${++helps}`;
+    const choices = block.querySelectorAll("input[type=radio]");
+    if (choices.length) block.setAttribute("role", "radiogroup");
+    for (const field of choices.length ? [block] : block.querySelectorAll("input, textarea, select")) {
+      if (field.getAttribute("aria-label") !== text) field.setAttribute("aria-label", text);
+      if (help) field.setAttribute("aria-describedby", help.id);
+    }
+  }
+  const TOLD = "[data-testid=block-info]";
+  new MutationObserver((changes) => {
+    const found = new Set();
+    for (const { target } of changes) {
+      const element = target.nodeType === Node.ELEMENT_NODE ? target : target.parentElement;
+      const own = element && element.closest(TOLD);
+      if (own) found.add(own);
+      else if (element) element.querySelectorAll(TOLD).forEach((told) => found.add(told));
+    }
+    found.forEach(nameField);
+  }).observe(document.documentElement, { childList: true, subtree: true, characterData: true });
+
   // On a narrow screen the strip of tabs scrolls: the chosen one is brought into view.
   document.addEventListener("click", (event) => {
     const button = event.target.closest && event.target.closest(".tab-container button[role=tab]");

@@ -1,6 +1,7 @@
 """What both training tabs share: the column of settings, the live results, start and stop."""
 
 import contextlib
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -75,6 +76,8 @@ FIELDS = (
     *("seed", "ensemble", "name", "output"),
 )
 SAVED_DIR = "settings"
+# Over so many of its last steps the pace of a running training is told.
+PACE_STEPS = 20
 
 
 def settings_of(values: Sequence[Any]) -> TrainSettings:
@@ -512,21 +515,23 @@ def results_column(page: Page, form: Form, above: Any = None) -> None:
         if not view.market.has_panel and not is_busy:
             hint = t("train.no_panel")
         told = job if job is not None and (job.trail.epochs or job.trail.losses) else None
-        # Waiting for its first figures, a new run shows the one before it in grey.
+        # Waiting for its first figures, a new run shows the pictures of the one before it, paler.
+        is_old = told is None and previous is not None
+        told = told or previous
         charts = [
-            rank_ic_chart(told, previous, t),
+            rank_ic_chart(told, None if is_old else previous, t),
             loss_chart(told, t),
             parts_chart(told, t),
             industry_chart(told, t),
         ]
         # Before the first run one sentence says what will stand here, not one in each card.
-        bare = ["bare"] if told is None and previous is None else []
+        kind = ["old"] if is_old else ["bare"] if told is None else []
         inputs = [widget for widget in form.fields if not isinstance(widget, gr.State)]
         is_lstm = job is not None and is_busy
         return [
             _headline(view, job),
             *charts,
-            *[gr.update(elem_classes=["pair", *bare])] * len(rows),
+            *[gr.update(elem_classes=["pair", *kind])] * len(rows),
             gr.update(visible=not is_busy, interactive=view.market.has_panel or is_lstm),
             gr.update(visible=is_busy),
             f'<p class="help">{escape(hint)}</p>',
@@ -589,7 +594,10 @@ def training_figures(t: Translate, job: Job) -> str:
         entries.append((t("train.figure.valid_loss"), figure(latest.get("valid_loss"), 3), small))
     if step.get("loss") is not None:
         entries.append((t("train.figure.loss"), figure(step["loss"], 3), ""))
-    if step.get("samples_per_s"):
-        entries.append((t("train.figure.speed"), t.count(step["samples_per_s"]), t("train.figure.per_s")))
+    # A step alone says little: the last of an epoch is small, the first waits for its data.
+    paces = [pace for _, _, pace in job.trail.losses if pace > 0]
+    if paces:
+        pace = statistics.median(paces[-PACE_STEPS:] if job.is_active else paces)
+        entries.append((t("train.figure.speed"), t.count(pace), t("train.figure.per_s")))
     bar = widgets.progress_bar([(share, "")]) if job.state != "done" else ""
     return widgets.figures(entries) + bar
