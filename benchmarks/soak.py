@@ -1,6 +1,7 @@
 """The page and its jobs for half an hour: does memory stay flat, is nothing left behind?
 
     python benchmarks/soak.py --minutes 30
+    python benchmarks/soak.py --brief --workspace FOLDER    one training killed and resumed, on a built panel
 
 A page runs on a workspace of its own. A reader polls it as a browser does (the timer's question once a
 second, a reload every ten, the other language every seven), while a worker starts trainings through the
@@ -38,8 +39,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 NETWORK = {"model": "lstm", "context_length": 12, "hidden_size": 16, "layers": 1, "heads": 2}
 TRAINING = {"name": "soak", "batch_size": 1024, "patience": 10_000, "save_interval": 5, "model": NETWORK}
 ANSWER_S = 60.0  # the longest that an answer of the page may take; --answer-s for a machine with other work
-POLL_S, RELOAD_S, LANGUAGE_S, SAMPLE_S = 1.0, 10.0, 7.0, 2.0
-MAX_HANDLE_GROWTH, MAX_SLOPE_MIB_PER_H, MAX_EXIT_S = 16, 60.0, 30.0
+SAMPLE_S = 2.0
+MAX_HANDLE_GROWTH, MAX_SLOPE_MIB_PER_H, MAX_EXIT_S, MAX_RSS_MIB = 16, 60.0, 30.0, 512.0
+KILLED_ROUND = 2  # of every three
 ENDED = ("done", "stopped", "failed", "lost")
 
 
@@ -73,11 +75,23 @@ class Server:
         raise RuntimeError(f"{name} was not answered")
 
 
+@dataclass(frozen=True)
+class Pace:
+    """Seconds between what a reader does."""
+
+    poll_s: float = 1.0
+    reload_s: float = 10.0
+    language_s: float = 7.0
+
+
+BRISK = Pace(0.3, 2.0, 1.5)
+
+
 class Reader:
     """A browser's questions without a browser: it opens the page, then asks what is new each second."""
 
-    def __init__(self, server: Server) -> None:
-        self.server = server
+    def __init__(self, server: Server, pace: Pace) -> None:
+        self.server, self.pace = server, pace
         self.language = "zh"
         self.polls = self.reloads = self.switches = 0
         self.worst_s = 0.0
@@ -110,19 +124,19 @@ class Reader:
         self._thread.join(timeout=ANSWER_S)
 
     def _read(self) -> None:
-        begun = time.monotonic()
-        next_reload, next_switch = begun + RELOAD_S, begun + LANGUAGE_S
-        while not self._end.wait(POLL_S):
+        begun, pace = time.monotonic(), self.pace
+        next_reload, next_switch = begun + pace.reload_s, begun + pace.language_s
+        while not self._end.wait(pace.poll_s):
             now = time.monotonic()
             try:
                 if now > next_reload:
                     self.open()
-                    next_reload = now + RELOAD_S
+                    next_reload = now + pace.reload_s
                 if now > next_switch:
                     self.language = {"zh": "en", "en": "zh"}[self.language]
                     self._ask(self.switch)
                     self.switches += 1
-                    next_switch = now + LANGUAGE_S
+                    next_switch = now + pace.language_s
                 self._ask(self.tick)
                 self.polls += 1
                 self.worst_s = max(self.worst_s, time.monotonic() - now)
@@ -309,11 +323,11 @@ class Worker:
             "event_kib": round((folder / "events.jsonl").stat().st_size / 1024, 1),
         }
 
-    def round(self, number: int) -> None:
-        """Start a training, end it by a stop or a kill, resume it, stop it, forecast with what it left."""
+    def round(self, number: int) -> str:
+        """Start a training, end it by a stop or a kill, resume it, stop it; the last checkpoint it left."""
         job = self.start("train", TRAINING | {"epochs": 10_000})
         self.wait_for_checkpoint(job)
-        if number % 3 == 2:
+        if number % 3 == KILLED_ROUND:
             process = json.loads((self.workspace / "jobs" / job / "process.json").read_text())
             os.kill(process["pid"], signal.SIGKILL)
             self.wait(job, "lost")
@@ -329,30 +343,39 @@ class Worker:
         self.server.call("stop_job", resumed)
         told = self.wait(resumed, "stopped")
         self.counts["stopped"] += 1
-        self.finish("forecast", {"checkpoint": told["checkpoints"][-1], "all": True})
+        return told["checkpoints"][-1]
+
+    def forecast(self, checkpoint: str) -> None:
+        self.finish("forecast", {"checkpoint": checkpoint, "all": True})
 
 
-def soak(minutes: float, epochs: int, workspace: Path, port: int) -> tuple[dict[str, Any], list[str]]:
+def soak(
+    minutes: float, epochs: int, workspace: Path, port: int, is_brief: bool = False
+) -> tuple[dict[str, Any], list[str]]:
     """What was measured, and the bounds that were broken."""
     begun = time.monotonic()
     end = threading.Event()
     long: dict[str, Any] = {}
     ending: dict[str, float] = {}
+    pace = BRISK if is_brief else Pace()
     with page(workspace, port, ending) as (server, pid):
-        reader, worker, watch = Reader(server), Worker(server, workspace), Watch(pid, workspace)
+        reader, worker, watch = Reader(server, pace), Worker(server, workspace), Watch(pid, workspace)
         sampler = threading.Thread(target=watch.keep_on, args=(end,), daemon=True)
         reader.start()
         sampler.start()
         try:
-            worker.prepare()
-            if epochs:
-                long = worker.long_training(epochs)
-            rounds = 0
-            for number in itertools.count():
-                worker.round(number)
-                rounds = number + 1
-                if time.monotonic() - begun > 60 * minutes:
-                    break
+            if is_brief:
+                worker.round(KILLED_ROUND)
+                rounds = 1
+            else:
+                worker.prepare()
+                if epochs:
+                    long = worker.long_training(epochs)
+                for number in itertools.count():
+                    worker.forecast(worker.round(number))
+                    rounds = number + 1
+                    if time.monotonic() - begun > 60 * minutes:
+                        break
         finally:
             reader.close()
             end.set()
@@ -373,6 +396,7 @@ def soak(minutes: float, epochs: int, workspace: Path, port: int) -> tuple[dict[
         "poll_faults": len(reader.faults),
         "rss_mib_after_a_fifth": round(float(np.median(watch.rss[fifth : 2 * fifth] or watch.rss)), 1),
         "rss_mib_last_fifth": round(float(np.median(watch.rss[-fifth:])), 1),
+        "rss_mib_most": round(max(watch.rss), 1),
         "rss_slope_mib_per_h": round(slope, 1),
         "rss_slope_standard_error": round(error, 1),
         "rss_slope_last_third_mib_per_h": round(late, 1),
@@ -398,9 +422,15 @@ def soak(minutes: float, epochs: int, workspace: Path, port: int) -> tuple[dict[
         broken.append("the page was slow to end")
     if measured["handles_last_fifth"] - measured["handles_after_a_fifth"] > MAX_HANDLE_GROWTH:
         broken.append("file handles grew")
-    if minutes >= 10 and slope - 2 * error > MAX_SLOPE_MIB_PER_H:
+    if not is_brief and minutes >= 10 and slope - 2 * error > MAX_SLOPE_MIB_PER_H:
         broken.append("the page's memory grew")
-    if epochs and long["epochs"] != epochs:
+    if max(watch.rss) > MAX_RSS_MIB:
+        broken.append(f"the page took more than {MAX_RSS_MIB:g} MiB")
+    if min(reader.polls, reader.reloads - 1, reader.switches) < 1:
+        broken.append("the page was not polled, reloaded and told another language")
+    if measured["part_files_left"]:
+        broken.append("unfinished files were left")
+    if epochs and not is_brief and long["epochs"] != epochs:
         broken.append("the long training ended early")
     return measured, broken
 
@@ -410,6 +440,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--epochs", type=int, default=200, help="of the long training at the start; 0: none")
+    parser.add_argument("--brief", action="store_true", help="one round, on a workspace that has its panel")
     parser.add_argument("--port", type=int, default=19860)
     parser.add_argument("--workspace", type=Path, help="a new folder; a temporary one when not given")
     parser.add_argument("--answer-s", type=float, default=ANSWER_S, help="the longest an answer may take")
@@ -418,7 +449,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         workspace = (options.workspace or Path(temporary)).resolve()
         workspace.mkdir(parents=True, exist_ok=True)
-        measured, broken = soak(options.minutes, options.epochs, workspace, options.port)
+        measured, broken = soak(options.minutes, options.epochs, workspace, options.port, options.brief)
     print(describe_machine("torch", "gradio"))
     print_table("Soak", ("figure", "value"), list(measured.items()))
     print("\nbounds: " + ("all held" if not broken else "; ".join(broken)))

@@ -3,6 +3,7 @@
 A page of another origin can send requests to 127.0.0.1 from the user's browser, and a name that resolves to
 127.0.0.1 (DNS rebinding) can even read the answers. So a request must name a host that is ours, and one
 that a browser marks as coming from elsewhere is refused. Programs without a browser send no such marks.
+Nor may a page of another origin hold this one in a frame, invisible under what it has the user click on.
 """
 
 import hmac
@@ -14,6 +15,8 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 # Nothing here takes uploads; settings and codes are small.
 MAX_BODY_BYTES = 1 << 20
 REFUSED_PATHS = ("/gradio_api/upload", "/gradio_api/proxy=", "/proxy=", "/upload")
+
+UNFRAMED = (b"x-frame-options", b"SAMEORIGIN")
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -39,7 +42,13 @@ class SameOrigin:
         if refusal is not None:
             await _refuse(scope, send, *refusal)
             return
-        await self.app(scope, _Bounded(receive), send)
+
+        async def send_unframed(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", []), UNFRAMED]}
+            await send(message)
+
+        await self.app(scope, _Bounded(receive), send_unframed)
 
     def refusal(self, method: str, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
         """Status and reason, or None for a request that may pass."""
@@ -55,7 +64,7 @@ class SameOrigin:
         if path.startswith(REFUSED_PATHS):
             return 404, "There is nothing here."
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+        if not (length.isascii() and length.isdigit()) or int(length) > MAX_BODY_BYTES:
             return 413, "That is more than this page takes."
         return None
 

@@ -301,3 +301,18 @@ def test_9_a_hostile_page_of_another_origin_starts_nothing(chromium, walked, tmp
     page.wait_for_timeout(3000)
     context.close()
     assert sorted(path.name for path in (folder / "jobs").iterdir()) == before
+
+
+def test_9_a_page_of_another_origin_cannot_hold_this_one_in_a_frame(chromium, walked, tmp_path):
+    """What is shown there, unseen, could be clicked on: a start, a stop, a deletion."""
+    hostile = Path(tmp_path) / "frame.html"
+    hostile.write_text(f'<iframe src="{walked[0]}" style="opacity:0"></iframe>', encoding="utf-8")
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(hostile.as_uri())
+    page.wait_for_function("frames.length == 1")
+    page.wait_for_timeout(1000)
+    inside = page.frames[1]
+    shown = inside.url, inside.locator("#tabs").count()
+    context.close()
+    assert shown == ("chrome-error://chromewebdata/", 0)

@@ -53,6 +53,7 @@ def test_uploads_and_large_bodies_are_refused():
     assert refused(path="/gradio_api/upload")[0] == 404
     assert refused(content_length=str(MAX_BODY_BYTES + 1))[0] == 413
     assert refused(content_length="many")[0] == 413
+    assert refused(content_length="²")[0] == 413  # a digit to Python, and no number
 
 
 def test_a_body_that_does_not_tell_its_length_is_cut_off():
@@ -71,6 +72,22 @@ def test_a_body_that_does_not_tell_its_length_is_cut_off():
     scope = {"type": "http", "method": "POST", "path": "/", "headers": [(b"host", b"127.0.0.1:1")]}
     asyncio.run(SameOrigin(app)(scope, receive, None))
     assert seen == ["http.request"] * 3 + ["http.disconnect"]
+
+
+def test_no_answer_may_be_shown_in_a_frame_of_another_page():
+    sent = []
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]})
+        await send({"type": "http.response.body", "body": b"page"})
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"127.0.0.1:1")]}
+    asyncio.run(SameOrigin(app)(scope, None, send))
+    assert sent[0]["headers"] == [(b"a", b"b"), (b"x-frame-options", b"SAMEORIGIN")]
+    assert sent[1]["body"] == b"page"
 
 
 def test_listening_beyond_this_machine_needs_a_password():
