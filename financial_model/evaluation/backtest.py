@@ -151,7 +151,7 @@ def make_market(
     """The dense arrays of the forecasts' sessions and the one after the last."""
     as_of = panel.session_index[forecasts.row].astype(np.int64)
     if not len(as_of):
-        raise EmptyTestRange(None, None, panel.sessions[-1].astype(date))
+        raise EmptyTestRange(panel.sessions[0].astype(date), None, panel.sessions[-1].astype(date))
     first, stop = int(as_of.min()), min(int(as_of.max()) + 2, len(panel.sessions))
     if stop - first < 2:
         day = panel.sessions[first].astype(date)

@@ -4,6 +4,8 @@ The English text is the error's own message wherever it has one; what stands her
 where a name comes without a message.
 """
 
+from ...evaluation.notes import NOTES
+
 TEXTS = {
     "error.FinancialModelError": ("出错了。", "Something went wrong."),
     "error.BadSetting": ("{setting} 的值“{seen}”不可用，应为{expected}。", "A setting is out of its range."),
@@ -128,4 +130,5 @@ TEXTS = {
         "The step could not be compiled and runs uncompiled: {reason}",
     ),
     "warning.no_lightgbm": ("未安装 LightGBM，略去这个基线。", "LightGBM is not installed: left out."),
+    **{f"warning.{key}": texts for key, texts in NOTES.items()},
 }
