@@ -75,6 +75,15 @@ class DiskFull(FinancialModelError):
         )
 
 
+class UnwritablePath(FinancialModelError):
+    """A file or folder that a person asked for and that cannot be made there."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path} cannot be written: {reason}. Choose another place.", path=path, reason=reason
+        )
+
+
 class DamagedFile(FinancialModelError):
     """A file of ours that is torn, of another kind, or from another version."""
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from ..base.config import EvaluateSettings, TrainSettings
 from ..base.errors import BadSetting, EmptyTestRange, SeenInTraining
 from ..base.progress import Progress
-from ..base.workspace import Workspace, write_json
+from ..base.workspace import Workspace, output_path, write_json
 from ..data.panel import Panel
 from ..datasets.feature_cache import load_features
 from ..datasets.multi_dim_dataset import MultiDimDataset
@@ -57,6 +57,10 @@ def evaluate_model(settings: EvaluateSettings, workspace: Workspace, progress: P
     "message"}. SeenInTraining names the first
     session allowed.
     """
+    if not settings.checkpoints:
+        raise BadSetting("checkpoints", [], "at least one checkpoint file")
+    default = f"output/{checkpoint_path(workspace, settings.checkpoints[0]).stem}_evaluation.html"
+    out = output_path(settings.out or workspace.inside(default), ".html")
     progress.stage("load", "loading the panel and the checkpoints")
     panel = Panel.open(workspace)
     contenders = open_contenders(settings.checkpoints, panel, workspace, progress)
@@ -104,15 +108,13 @@ def evaluate_model(settings: EvaluateSettings, workspace: Workspace, progress: P
         progress.stage("judge", f"judging {one.name}")
         result = judge(mine, panel, name=one.name, baselines=baselines, settings=facts_of(one, settings))
         results.append(result.with_leakage(leak_checks(one, mine, panel, progress)))
-    return tell(results, settings, workspace, contenders, notes)
+    return tell(results, out, notes)
 
 
 def open_contenders(
     paths: tuple[str, ...], panel: Panel, workspace: Workspace, progress: Progress
 ) -> list[Contender]:
     """The checkpoints on one panel, whose features are computed once for all."""
-    if not paths:
-        raise BadSetting("checkpoints", [], "at least one checkpoint file")
     features = load_features(panel, workspace, progress)
     contenders = []
     for text in paths:
@@ -213,13 +215,7 @@ def compare(results: list[EvaluationResult]) -> list[Json]:
     return rows
 
 
-def tell(
-    results: list[EvaluationResult],
-    settings: EvaluateSettings,
-    workspace: Workspace,
-    contenders: list[Contender],
-    notes: list[Json],
-) -> Json:
+def tell(results: list[EvaluationResult], out: Path, notes: list[Json]) -> Json:
     """Write the report and hand back the result."""
     result: Json = {
         "kind": "evaluation",
@@ -228,8 +224,6 @@ def tell(
         "notes": notes,
         "message": results[0].facts["headline"]["en"],
     }
-    default = f"output/{contenders[0].path.stem}_evaluation.html"
-    out = Path(settings.out) if settings.out else workspace.inside(default)
     write_json(out.with_suffix(".json"), result)
     write_report(out, result)
     return result | {"out": str(out)}

@@ -18,7 +18,13 @@ from financial_model.base.config import (
     SimulateSettings,
     TrainSettings,
 )
-from financial_model.base.errors import BadSetting, EmptyTestRange, SeenInTraining, StopRequested
+from financial_model.base.errors import (
+    BadSetting,
+    EmptyTestRange,
+    SeenInTraining,
+    StopRequested,
+    UnwritablePath,
+)
 from financial_model.base.progress import Progress
 from financial_model.base.workspace import Workspace
 from financial_model.data.bar_store import BarStore
@@ -186,6 +192,21 @@ def test_a_range_after_the_data_is_an_empty_one(workspace, checkpoint):
 def test_no_checkpoint_is_said_at_once(workspace):
     with pytest.raises(BadSetting, match="checkpoints"):
         evaluate_model(EvaluateSettings(()), workspace, Progress())
+
+
+@pytest.mark.parametrize("name", ["rep.json", "tr.csv", "folder.html", "file/rep.html"])
+def test_a_report_that_could_not_be_written_is_refused_before_the_work(workspace, checkpoint, tmp_path, name):
+    (tmp_path / "folder.html").mkdir()
+    (tmp_path / "file").write_text("mine")
+    events, out = [], str(tmp_path / name)
+    for run in (
+        lambda told: evaluate_model(EvaluateSettings((checkpoint,), out=out), workspace, told),
+        lambda told: backtest_model(BacktestSettings(checkpoint, out=out), workspace, told),
+    ):
+        with pytest.raises((BadSetting, UnwritablePath)):
+            run(Progress(events.append))
+    assert events == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.html"]
 
 
 def test_an_evaluation_stops_when_asked_and_writes_nothing(workspace, checkpoint, tmp_path):

@@ -21,6 +21,7 @@ TEXTS = {
         "磁盘空间不足，无法写入 {path}。原文件未受影响；请腾出空间后重试。",
         "The disk is full; the old file is untouched.",
     ),
+    "error.UnwritablePath": ("无法写入 {path}（{reason}）。请换一个位置。", "This cannot be written."),
     "error.DamagedFile": ("{path} 无法读取（{reason}）。请删除它，或换回备份。", "A file cannot be read."),
     "error.StopRequested": ("已按要求停止。", "Stopped as asked."),
     "error.UnusableForecasts": ("这些预测无法评估（{reason}）。", "These forecasts cannot be judged."),
