@@ -73,6 +73,17 @@ def test_bad_usage_is_one_line_and_status_two(arguments, capsys):
     assert captured.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("option", ["--workspace", "--job"])
+def test_a_file_where_a_folder_is_asked_for_is_one_line_and_status_two(option, tmp_path, capsys):
+    stone = tmp_path / "stone"
+    stone.write_text("x")
+    assert run("simulate", "--stocks", "5", "--sessions", "300", option, str(stone)) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert "stone" in captured.err
+
+
 def test_bad_input_is_told_as_text_and_as_json(workflow, capsys):
     def simulate(settings, workspace, progress):
         raise FinancialModelError("SH600000.csv has no column 'close'.", file="SH600000.csv")

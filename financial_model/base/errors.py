@@ -86,6 +86,15 @@ class DiskFull(FinancialModelError):
         )
 
 
+class UnwritablePath(FinancialModelError):
+    """A file or folder that a person asked for and that cannot be made there."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path} cannot be written: {reason}. Choose another place.", path=path, reason=reason
+        )
+
+
 class DamagedFile(FinancialModelError):
     """A file of ours that is torn, of another kind, or from another version."""
 
@@ -125,11 +134,13 @@ class SeenInTraining(FinancialModelError):
 
 
 class EmptyTestRange(FinancialModelError):
-    """A test range without a single session that has forecasts and labels."""
+    """A test range without a single session that has forecasts and labels; `last` None: to the data's end."""
 
-    def __init__(self, first: date | None, last: date | None, last_session: date) -> None:
+    def __init__(self, first: date, last: date | None, last_session: date) -> None:
+        last = last or max(first, last_session)
+        span = f"from {first} to {last}" if first <= last_session else f"from {first} on"
         super().__init__(
-            f"There is nothing to judge from {first} to {last}: no session there has forecasts whose outcome "
+            f"There is nothing to judge {span}: no session there has forecasts whose outcome "
             f"is known (data end on {last_session}). Choose other dates, or download newer data.",
             first=first,
             last=last,

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from .errors import StopRequested
+from .workspace import make_folder
 
 Event = dict[str, Any]
 
@@ -84,7 +85,7 @@ class JobFolder:
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self.folder = folder
         self._stop_path = folder / STOP_FILE
         self._file: TextIO = (folder / EVENT_FILE).open("a", encoding="utf-8")

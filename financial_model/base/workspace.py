@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
-from .errors import DamagedFile, DiskFull, UnsafePath, WorkspaceBusy
+from .errors import BadSetting, DamagedFile, DiskFull, UnsafePath, UnwritablePath, WorkspaceBusy
 
 # Windows opens these as devices whatever the extension.
 RESERVED_NAMES = frozenset(
@@ -39,6 +39,7 @@ class Workspace:
 
     def __init__(self, root: str | Path = ".") -> None:
         self.root = user_path(root).resolve()
+        _check_folder(self.root)
 
     def __repr__(self) -> str:
         return f"Workspace({str(self.root)!r})"
@@ -123,6 +124,40 @@ def user_path(text: str | Path) -> Path:
     raise UnsafePath(ascii(str(text)[:80]), "it is no path of this machine")
 
 
+def output_path(text: str | Path, *suffixes: str) -> Path:
+    """Where a person wants a result, checked before the work that makes it: the name ends in one of
+    `suffixes` (BadSetting), it is no folder and can lie in one (UnwritablePath)."""
+    path = user_path(text)
+    if path.suffix not in suffixes:
+        raise BadSetting("out", str(text), f"a name that ends in {' or '.join(suffixes)}")
+    if path.is_dir():
+        raise UnwritablePath(path, "it is a folder")
+    _check_folder(path.absolute().parent)
+    return path
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; UnwritablePath or DiskFull where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _told(folder, error) from error
+
+
+def _check_folder(folder: Path) -> None:
+    """UnwritablePath where a file stands in the way of this folder or of one above it."""
+    for part in (folder, *folder.parents):
+        if part.is_dir():
+            return
+        if part.exists():
+            raise UnwritablePath(folder, f"{part} is a file and no folder")
+
+
+def _told(path: Path, error: OSError) -> DiskFull | UnwritablePath:
+    reason = error.strerror or "the system refused"
+    return DiskFull(path, reason) if error.errno in NO_ROOM else UnwritablePath(path, reason)
+
+
 def _is_too_long(parts: tuple[str, ...]) -> bool:
     sizes = [len(part.encode("utf-8", "surrogatepass")) for part in parts]
     return max(sizes, default=0) > MAX_PART_BYTES or sum(sizes) + len(sizes) > MAX_PATH_BYTES
@@ -164,15 +199,16 @@ def replace_when_done(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     # Not mkstemp: its files are readable by their owner alone, and the rename would hand that on.
     temporary = path.parent / f".{path.name}.{os.getpid()}-{next(_serial)}.part"
     try:
         yield temporary
         replace(temporary, path)
     except OSError as error:
-        if error.errno in NO_ROOM:
-            raise DiskFull(path, error.strerror or "no space left") from error
+        # Of the file beside; what else goes wrong while it is filled is told by who fills it.
+        if error.errno in NO_ROOM or error.filename == str(temporary):
+            raise _told(path, error) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -231,7 +267,7 @@ def locked(path: Path, owner: str, what: str) -> Iterator[None]:
 
     The operating system drops the lock with the process, so a killed owner never leaves one behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with open(path, "a+b", buffering=0) as file:
         if not _try_lock(file):
             file.seek(0)
@@ -242,9 +278,7 @@ def locked(path: Path, owner: str, what: str) -> Iterator[None]:
             try:
                 file.write(f"{owner} pid {os.getpid()}".encode())
             except OSError as error:
-                if error.errno in NO_ROOM:
-                    raise DiskFull(path, error.strerror or "no space left") from error
-                raise
+                raise _told(path, error) from error
             yield
         finally:
             file.truncate(0)

@@ -19,7 +19,7 @@ import pyarrow as pa
 from ..base.errors import BadConditions, DamagedFile, FinancialModelError, NothingUsable
 from ..base.progress import Progress
 from ..base.threads import CORES
-from ..base.workspace import Workspace, locked, read_json, replace_when_done, write_json
+from ..base.workspace import Workspace, locked, make_folder, read_json, replace_when_done, write_json
 from .bar_store import BarStore, read_store_csv, remove_leftovers
 from .panel import (
     FLOAT_COLUMNS,
@@ -59,7 +59,7 @@ def build_panel(
     copied and dropped stocks, rows, sessions, what was wrong.
     """
     progress = progress or Progress()
-    workspace.cache_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(workspace.cache_dir)
     with locked(workspace.cache_dir / ".lock", "build-panel", "The panel (data_cache)"):
         remove_leftovers(workspace.cache_dir)
         return _Builder(workspace, vocabularies, conditions_key, rebuild, progress, workers).build(conditions)

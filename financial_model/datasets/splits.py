@@ -6,14 +6,14 @@ earlier span, whose labels would reach into the next one; the spans that judge k
 """
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..base.config import TrainSettings
-from ..base.errors import TooFewSessions
+from ..base.errors import DamagedCheckpoint, TooFewSessions
 
 TEST_SHARE = 0.25
 VALID_SHARE = 0.125
@@ -54,6 +54,27 @@ class Split:
             span: Span = getattr(self, name)
             told[name] = [str(sessions[span.first]), str(sessions[span.stop - 1])] if len(span) else None
         return told
+
+
+def first_unseen(split: dict[str, Any], data: dict[str, Any]) -> date:
+    """The first date of which a model with this split has seen neither prices as labels nor as-of sessions.
+
+    split: `Split.dates`, data: what the checkpoint says of its panel. A date and no position, for the panel
+    it is asked about may begin later than the one it learned from. Without a test span it has seen all.
+
+    >>> first_unseen({"test": ["2018-01-02", "2019-12-31"]}, {})
+    datetime.date(2018, 1, 2)
+    >>> first_unseen({"test": None}, {"last_session": "2017-12-29"})
+    datetime.date(2017, 12, 30)
+    """
+    if split["test"]:
+        return date.fromisoformat(split["test"][0])
+    try:
+        return date.fromisoformat(data["last_session"]) + timedelta(days=1)
+    except (KeyError, TypeError, ValueError):
+        raise DamagedCheckpoint(
+            "The checkpoint", "it does not say where its data ended", "Train again, or restore a copy."
+        ) from None
 
 
 def label_reach(prediction_length: int, holding: int) -> int:

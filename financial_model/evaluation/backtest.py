@@ -8,6 +8,7 @@ withheld when the shares are sold, by how long they were held. Fees are those of
 The book is a handful of arrays over codes and the loop runs once a session, so years take seconds.
 """
 
+import math
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
@@ -151,7 +152,7 @@ def make_market(
     """The dense arrays of the forecasts' sessions and the one after the last."""
     as_of = panel.session_index[forecasts.row].astype(np.int64)
     if not len(as_of):
-        raise EmptyTestRange(None, None, panel.sessions[-1].astype(date))
+        raise EmptyTestRange(panel.sessions[0].astype(date), None, panel.sessions[-1].astype(date))
     first, stop = int(as_of.min()), min(int(as_of.max()) + 2, len(panel.sessions))
     if stop - first < 2:
         day = panel.sessions[first].astype(date)
@@ -294,8 +295,8 @@ class Book:
     def _receive(self, session: int, code: int, action: Action) -> None:
         old = int(self.shares[code])
         dividend = old * action.cash
-        # Fractions of a new share are not paid out.
-        bonus, rights = int(old * action.bonus + 1e-9), int(old * action.rights + 1e-9)
+        # Fractions of a new share are not paid out; a consolidation is a negative bonus, rounded down too.
+        bonus, rights = (math.floor(old * ratio + 1e-9) for ratio in (action.bonus, action.rights))
         paid = rights * action.rights_price
         if paid > self.cash + dividend:
             rights, paid = 0, 0.0

@@ -13,6 +13,7 @@ Json = dict[str, Any]
 def lay_out_backtest(page: Page, result: Json) -> None:
     """All sections of one backtest."""
     _headline(page, result)
+    page.notes(result.get("notes") or [])
     _equity(page, result)
     _drawdown(page, result)
     _turnover(page, result)

@@ -75,6 +75,21 @@ class LearningSpan:
     train: tuple[int, int]
     valid: tuple[int, int]
 
+    @classmethod
+    def of_split(cls, panel: "Panel", split: dict[str, Any]) -> "LearningSpan | None":
+        """The span of a checkpoint's split (dates) on a panel; None unless the panel holds all of it."""
+        if not split["valid"] or panel.sessions[0] > np.datetime64(split["train"][0]):
+            return None
+        train, valid = (
+            (int(np.searchsorted(panel.sessions, np.datetime64(first))), panel.position_of(last) + 1)
+            for first, last in (split["train"], split["valid"])
+        )
+        session = panel.session_index
+        for first, stop in (train, valid):
+            if not ((session >= first) & (session < stop)).any():
+                return None
+        return cls(train, valid)
+
 
 @dataclass(frozen=True)
 class Task:

@@ -14,6 +14,7 @@ def lay_out_evaluation(page: Page, result: Json) -> None:
     """All sections of one or several evaluated checkpoints; the first is told in full."""
     model = result["models"][0]
     _headline(page, model)
+    page.notes(result.get("notes") or [])
     evaluation_figures.forest(page, result["models"])
     evaluation_figures.curve(page, model)
     evaluation_figures.deciles(page, model)

@@ -63,6 +63,12 @@ class Page:
         css = ' class="wide"' if wide else ""
         self.sections.append(f"<section{css}><h2>{escape(self.text(title))}{small}</h2>{body}</section>")
 
+    def notes(self, notes: list[Json]) -> None:
+        """What must be known beside the figures, under the headline."""
+        if notes:
+            told = "".join(f'<p class="warn">{escape(one[self.lang])}</p>' for one in notes)
+            self.sections.append(f'<section class="wide">{told}</section>')
+
     def table(self, head: list[str], rows: list[list[str]]) -> str:
         """Rows of HTML cells; the first column is text, the others are figures."""
 

@@ -101,7 +101,7 @@ def samples_of(
         keep &= day <= np.datetime64(last)
     samples = make_samples(read.only(keep), panel, holding)
     if not np.isfinite(samples.label).any():
-        raise EmptyTestRange(first, last, panel.sessions[-1].astype(date))
+        raise EmptyTestRange(first or panel.sessions[0].astype(date), last, panel.sessions[-1].astype(date))
     return samples
 
 

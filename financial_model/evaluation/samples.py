@@ -168,7 +168,7 @@ def rows_between(panel: "Panel", first: date | None, last: date | None) -> Integ
     )
     rows = np.flatnonzero((panel.session_index >= low) & (panel.session_index < high))
     if not len(rows):
-        raise EmptyTestRange(first, last, panel.sessions[-1].astype(date))
+        raise EmptyTestRange(first or panel.sessions[0].astype(date), last, panel.sessions[-1].astype(date))
     return rows
 
 

@@ -13,11 +13,11 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from ..base.config import QUANTILE_LEVELS
-from ..base.errors import BadSetting
-from ..base.workspace import replace_when_done, write_atomically
+from ..base.workspace import output_path, replace_when_done, write_atomically
 from ..data.panel import Panel
 
 QUANTILE_NAMES = tuple(f"q{round(100 * level):02d}" for level in QUANTILE_LEVELS)
+FORECAST_SUFFIXES = (".csv", ".parquet")
 BOM = "\ufeff".encode()
 
 
@@ -42,14 +42,13 @@ def forecast_table(
 
 def write_forecast(path: Path, table: pa.Table) -> None:
     """Write a forecast table as .csv (utf-8 with the mark that spreadsheets need) or .parquet."""
+    output_path(path, *FORECAST_SUFFIXES)
     if path.suffix == ".parquet":
         with replace_when_done(path) as beside:
             pa.parquet.write_table(table, beside)
-    elif path.suffix == ".csv":
+    else:
         with write_atomically(path) as file:
             file.write(BOM)
             pa.csv.write_csv(
                 table, file, pa.csv.WriteOptions(quoting_style="needed", quoting_header="needed")
             )
-    else:
-        raise BadSetting("out", str(path), "a name that ends in .csv or .parquet")

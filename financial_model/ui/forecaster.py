@@ -14,6 +14,7 @@ import numpy as np
 from ..base.config import QUANTILE_LEVELS
 from ..base.workspace import Workspace
 from ..data.reference_store import ReferenceStore
+from ..datasets.splits import first_unseen
 from ..market.calendar import Calendar
 
 if TYPE_CHECKING:
@@ -177,12 +178,11 @@ def past_forecasts(predictor: "Predictor", of_code: slice, position: int, count:
     session = sessions
     rows = rows[predictor.is_usable[rows] & (session <= position - steps)][-count:] if count else rows[:0]
     _, quantiles = predictor.forecast_rows(rows)
-    split = predictor.checkpoint.split
-    last_seen = panel.position_of((split["valid"] or split["train"])[1]) + int(split["purge"])
+    unseen = np.datetime64(first_unseen(predictor.checkpoint.split, predictor.checkpoint.data))
     session = panel.session_index[rows].astype(np.int64)
     told: Json = {
         "date": panel.sessions[session].astype(str).tolist(),
-        "seen": (session <= last_seen).tolist(),
+        "seen": (panel.sessions[session] < unseen).tolist(),
         "horizon": steps,
     }
     for name, step in (("first", 0), ("last", steps - 1)):

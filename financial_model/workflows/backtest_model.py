@@ -9,12 +9,13 @@ import pyarrow.csv
 
 from ..base.config import BacktestSettings
 from ..base.progress import Progress
-from ..base.workspace import Workspace, write_atomically, write_json
+from ..base.workspace import Workspace, output_path, write_atomically, write_json
 from ..data.panel import Panel
 from ..data.reference_store import ReferenceStore
 from ..evaluation.backtest import Backtest, run_backtest
 from ..evaluation.backtest_result import tell_backtest
 from ..evaluation.report import write_report
+from ..models.checkpoint import checkpoint_path
 from .evaluate_model import allowed_range, forecasts_of_range, open_contenders
 
 Json = dict[str, Any]
@@ -26,6 +27,8 @@ def backtest_model(settings: BacktestSettings, workspace: Workspace, progress: P
     Writes the report (.html), the result (.json) and every trade (.csv) beside each other. SeenInTraining
     names the first session allowed.
     """
+    default = f"output/{checkpoint_path(workspace, settings.checkpoint).stem}_backtest.html"
+    out = output_path(settings.out or workspace.inside(default), ".html")
     progress.stage("load", "loading the panel and the checkpoint")
     panel = Panel.open(workspace)
     panel.index_bars(settings.index)  # an index that is missing is said before the work, not after it
@@ -47,7 +50,6 @@ def backtest_model(settings: BacktestSettings, workspace: Workspace, progress: P
     result = tell_backtest(run, panel, settings, one.name, told)
     result["message"] = result["headline"]["en"]
 
-    out = Path(settings.out) if settings.out else workspace.inside(f"output/{one.path.stem}_backtest.html")
     write_json(out.with_suffix(".json"), result)
     write_trades(out.with_suffix(".csv"), run)
     write_report(out, result)

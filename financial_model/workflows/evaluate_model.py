@@ -1,7 +1,7 @@
 """Checkpoint -> forecasts of a range it never saw -> what they were worth, beside baselines."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,15 @@ import pyarrow as pa
 from ..base.config import EvaluateSettings, TrainSettings
 from ..base.errors import BadSetting, EmptyTestRange, SeenInTraining
 from ..base.progress import Progress
-from ..base.workspace import Workspace, write_json
+from ..base.workspace import Workspace, output_path, write_json
 from ..data.panel import Panel
 from ..datasets.feature_cache import load_features
 from ..datasets.multi_dim_dataset import MultiDimDataset
+from ..datasets.splits import first_unseen
 from ..evaluation.baselines import LearningSpan, baseline_scores
 from ..evaluation.information_coefficient import paired_difference
 from ..evaluation.leakage import delay_check, permutation_check, truncation_check
+from ..evaluation.notes import note
 from ..evaluation.report import write_report
 from ..evaluation.result import EvaluationResult, judge
 from ..evaluation.samples import Forecasts, Samples, make_samples
@@ -42,14 +44,23 @@ class Contender:
     def settings(self) -> TrainSettings:
         return self.predictor.checkpoint.settings
 
+    @property
+    def first_unseen(self) -> date:
+        return first_unseen(self.predictor.checkpoint.split, self.predictor.checkpoint.data)
+
 
 def evaluate_model(settings: EvaluateSettings, workspace: Workspace, progress: Progress) -> Json:
     """Judge checkpoints on sessions none of them has seen; several stand side by side on the same samples.
 
     The result: {"kind": "evaluation", "models": [EvaluationResult.to_json() ..], "comparison": [paired
-    differences of RankIC, first minus second], "out": the report, "message"}. SeenInTraining names the first
+    differences of RankIC, first minus second], "notes": what to know beside them, "out": the report,
+    "message"}. SeenInTraining names the first
     session allowed.
     """
+    if not settings.checkpoints:
+        raise BadSetting("checkpoints", [], "at least one checkpoint file")
+    default = f"output/{checkpoint_path(workspace, settings.checkpoints[0]).stem}_evaluation.html"
+    out = output_path(settings.out or workspace.inside(default), ".html")
     progress.stage("load", "loading the panel and the checkpoints")
     panel = Panel.open(workspace)
     contenders = open_contenders(settings.checkpoints, panel, workspace, progress)
@@ -67,16 +78,29 @@ def evaluate_model(settings: EvaluateSettings, workspace: Workspace, progress: P
         raise EmptyTestRange(first, last, panel.last_session.astype(date))
 
     results: list[EvaluationResult] = []
+    notes: list[Json] = []
     for one, mine in zip(contenders, samples, strict=True):
         progress.check_stop("Nothing was written.")
         baselines = {}
         # The first checkpoint's samples are everybody's, so its baselines serve for all.
         if settings.baselines and not results:
             progress.stage("baselines", "fitting the baselines, or taking them from the cache")
+            split = one.predictor.checkpoint.split
+            span = LearningSpan.of_split(panel, split)
+            if span is None:
+                notes.append(
+                    note(
+                        progress,
+                        "baselines_left_out",
+                        begins=str(panel.sessions[0]),
+                        first=split["train"][0],
+                        last=(split["valid"] or split["train"])[1],
+                    )
+                )
             baselines = baseline_scores(
                 panel,
                 mine.row,
-                span=learning_span(one, panel),
+                span=span,
                 holding=mine.holding,
                 cache_dir=workspace.cache_dir,
                 progress=progress,
@@ -84,15 +108,13 @@ def evaluate_model(settings: EvaluateSettings, workspace: Workspace, progress: P
         progress.stage("judge", f"judging {one.name}")
         result = judge(mine, panel, name=one.name, baselines=baselines, settings=facts_of(one, settings))
         results.append(result.with_leakage(leak_checks(one, mine, panel, progress)))
-    return tell(results, settings, workspace, contenders)
+    return tell(results, out, notes)
 
 
 def open_contenders(
     paths: tuple[str, ...], panel: Panel, workspace: Workspace, progress: Progress
 ) -> list[Contender]:
     """The checkpoints on one panel, whose features are computed once for all."""
-    if not paths:
-        raise BadSetting("checkpoints", [], "at least one checkpoint file")
     features = load_features(panel, workspace, progress)
     contenders = []
     for text in paths:
@@ -105,32 +127,17 @@ def allowed_range(
     contenders: list[Contender], panel: Panel, first: date | None, last: date | None
 ) -> tuple[date, date | None]:
     """The range to judge: from the first session no contender has learned from, unless told a later one."""
-    position = max(first_unseen(one, panel) for one in contenders)
+    unseen = max(one.first_unseen for one in contenders)
+    position = int(np.searchsorted(panel.sessions, np.datetime64(unseen)))
     if position >= len(panel.sessions):
-        raise EmptyTestRange(first, last, panel.last_session.astype(date))
+        raise EmptyTestRange(first or unseen, last, panel.last_session.astype(date))
     allowed = panel.sessions[position].astype(date)
-    if first is not None and first < allowed:
-        seen = panel.sessions[position - 1].astype(date)
+    seen = panel.sessions[position - 1].astype(date) if position else unseen - timedelta(days=1)
+    if first is not None and np.searchsorted(panel.sessions, np.datetime64(first)) < position:
         raise SeenInTraining(first, allowed, seen)
+    if last is not None and last < unseen:
+        raise SeenInTraining(first or last, allowed, seen)
     return first or allowed, last
-
-
-def first_unseen(one: Contender, panel: Panel) -> int:
-    """Position of the first as-of session whose past, as labels, a checkpoint has not used."""
-    split = one.predictor.checkpoint.split
-    valid = split["valid"] or split["train"]
-    # As-of sessions end a purge before their labels do: the sessions between are seen too.
-    return panel.position_of(valid[1]) + int(split["purge"]) + 1
-
-
-def learning_span(one: Contender, panel: Panel) -> LearningSpan:
-    """The sessions that a checkpoint was trained and validated on, for baselines that must know no more."""
-    split = one.predictor.checkpoint.split
-    train, valid = (
-        (panel.position_of(split[name][0]), panel.position_of(split[name][1]) + 1)
-        for name in ("train", "valid")
-    )
-    return LearningSpan(train, valid)
 
 
 def forecasts_of_range(one: Contender, panel: Panel, first: date, last: date | None) -> Forecasts:
@@ -208,21 +215,15 @@ def compare(results: list[EvaluationResult]) -> list[Json]:
     return rows
 
 
-def tell(
-    results: list[EvaluationResult],
-    settings: EvaluateSettings,
-    workspace: Workspace,
-    contenders: list[Contender],
-) -> Json:
+def tell(results: list[EvaluationResult], out: Path, notes: list[Json]) -> Json:
     """Write the report and hand back the result."""
     result: Json = {
         "kind": "evaluation",
         "models": [one.to_json() for one in results],
         "comparison": compare(results),
+        "notes": notes,
         "message": results[0].facts["headline"]["en"],
     }
-    default = f"output/{contenders[0].path.stem}_evaluation.html"
-    out = Path(settings.out) if settings.out else workspace.inside(default)
     write_json(out.with_suffix(".json"), result)
     write_report(out, result)
     return result | {"out": str(out)}

@@ -8,14 +8,14 @@ import pyarrow.compute as pc
 from ..base.config import ForecastSettings
 from ..base.errors import BadSetting, NoBarsFound, UnknownCode
 from ..base.progress import Progress
-from ..base.workspace import Workspace
+from ..base.workspace import Workspace, output_path
 from ..data.csv_source import read_bars_csv
 from ..data.panel import Panel
 from ..data.quality import usable_rows
 from ..data.source import Bars
 from ..datasets.feature_cache import load_features
 from ..forecasting.conditional_inference import open_predictor
-from ..forecasting.forecast import write_forecast
+from ..forecasting.forecast import FORECAST_SUFFIXES, write_forecast
 from ..forecasting.own_stock import with_stock
 from ..market.codes import parse_code
 from ..models.checkpoint import checkpoint_path
@@ -27,9 +27,8 @@ TOLD_ROWS = 200
 def forecast_stock(settings: ForecastSettings, workspace: Workspace, progress: Progress) -> dict[str, Any]:
     """Forecast some stocks or the whole universe, for one session or a range, and write the table."""
     checkpoint = checkpoint_path(workspace, settings.checkpoint)
-    out = Path(settings.out) if settings.out else workspace.inside(f"output/{checkpoint.stem}_forecast.csv")
-    if out.suffix not in (".csv", ".parquet"):
-        raise BadSetting("out", str(out), "a name that ends in .csv or .parquet")
+    default = workspace.inside(f"output/{checkpoint.stem}_forecast.csv")
+    out = output_path(settings.out or default, *FORECAST_SUFFIXES)
     progress.stage("load", "loading the checkpoint and the panel")
     panel = Panel.open(workspace)
     codes: list[str] | None = [parse_code(code) for code in settings.codes]

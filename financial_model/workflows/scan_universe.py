@@ -1,6 +1,5 @@
 """Checkpoint -> forecast of every stock of a session -> a ranking with names, conditions and limit tags."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,12 +7,12 @@ import pyarrow as pa
 
 from ..base.config import ForecastSettings
 from ..base.progress import Progress
-from ..base.workspace import Workspace
+from ..base.workspace import Workspace, output_path
 from ..data.panel import CONDITIONS, Panel
 from ..data.reference_store import ReferenceStore
 from ..datasets.feature_cache import load_features
 from ..forecasting.conditional_inference import open_predictor
-from ..forecasting.forecast import QUANTILE_NAMES, write_forecast
+from ..forecasting.forecast import FORECAST_SUFFIXES, QUANTILE_NAMES, write_forecast
 from ..forecasting.inference import Predictor, Rows
 from ..models.checkpoint import checkpoint_path
 
@@ -22,6 +21,7 @@ HALF_TICK = 0.005
 
 def scan_universe(settings: ForecastSettings, workspace: Workspace, progress: Progress) -> dict[str, Any]:
     """Rank the whole universe as of a session; the best score first. `out` takes the ranking as a file."""
+    out = output_path(settings.out, *FORECAST_SUFFIXES) if settings.out else None
     progress.stage("load", "loading the checkpoint and the panel")
     panel = Panel.open(workspace)
     features = load_features(panel, workspace, progress)
@@ -29,8 +29,8 @@ def scan_universe(settings: ForecastSettings, workspace: Workspace, progress: Pr
     progress.check_stop("Nothing was written.")
     progress.stage("scan", "ranking the universe")
     ranking = rank_universe(predictor, ReferenceStore(workspace), settings.as_of)
-    if settings.out:
-        write_forecast(Path(settings.out), ranking)
+    if out is not None:
+        write_forecast(out, ranking)
     rows = ranking.to_pylist()
     as_of = str(predictor.panel.sessions[predictor.session_position(settings.as_of)])
     return {

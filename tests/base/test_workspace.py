@@ -11,11 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from financial_model.base.errors import DamagedFile, DiskFull, UnsafePath, WorkspaceBusy
+from financial_model.base.errors import (
+    BadSetting,
+    DamagedFile,
+    DiskFull,
+    UnsafePath,
+    UnwritablePath,
+    WorkspaceBusy,
+)
 from financial_model.base.workspace import (
     Workspace,
     check_name,
     locked,
+    output_path,
     read_json,
     remove_old_parts,
     user_path,
@@ -158,3 +166,38 @@ def test_a_second_writer_is_told_who_holds_the_lock(tmp_path):
             except WorkspaceBusy:
                 assert time.monotonic() < deadline, "a killed owner must not leave its lock behind"
                 time.sleep(0.05)
+
+
+def test_a_file_in_the_way_of_what_is_to_be_written_is_told_in_one_line(tmp_path):
+    stone = tmp_path / "stone"
+    stone.write_text("x")
+    for path in (stone / "report.html", stone / "deep" / "report.html"):
+        with pytest.raises(UnwritablePath, match=r"stone is a file and no folder"):
+            output_path(path, ".html")
+        with pytest.raises(UnwritablePath), write_atomically(path):
+            pass
+        with pytest.raises(UnwritablePath):
+            Workspace(path.parent)
+    with pytest.raises(UnwritablePath), locked(stone / ".lock", "test", "It"):
+        pass
+    assert stone.read_text() == "x"
+
+
+def test_a_folder_in_the_place_of_a_file_is_told_and_left_alone(tmp_path):
+    (tmp_path / "there.html").mkdir()
+    with pytest.raises(UnwritablePath, match="folder"):
+        output_path(tmp_path / "there.html", ".html")
+    with pytest.raises(UnwritablePath), write_atomically(tmp_path / "there.html") as file:
+        file.write(b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["there.html"]
+
+
+def test_an_output_has_one_of_the_names_its_format_allows(tmp_path):
+    assert output_path(tmp_path / "new" / "a.csv", ".csv", ".parquet") == tmp_path / "new" / "a.csv"
+    with pytest.raises(BadSetting, match=r"\.csv or \.parquet"):
+        output_path("a.html", ".csv", ".parquet")
+
+
+def test_an_error_of_the_one_who_fills_a_file_stays_what_it_is(tmp_path):
+    with pytest.raises(FileNotFoundError), write_atomically(tmp_path / "a.csv"):
+        (tmp_path / "absent").read_bytes()

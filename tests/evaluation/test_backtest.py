@@ -7,7 +7,7 @@ import pytest
 
 from financial_model.base.config import BacktestSettings
 from financial_model.evaluation.backtest import Action, Market, make_market, run_backtest, trade
-from financial_model.evaluation.backtest_result import capacity, tell_backtest
+from financial_model.evaluation.backtest_result import capacity, tell_backtest, universe_curve
 from financial_model.evaluation.samples import Forecasts
 from financial_model.market.codes import board_of
 
@@ -200,6 +200,15 @@ def test_bonus_shares_are_credited_and_the_worth_stays_over_a_suspended_ex_date(
     assert run.positions.tolist() == [0, 99_000, 99_000, 99_000]
 
 
+@pytest.mark.parametrize(("kept", "left"), [(0.1, 90), (0.101, 90), (0.5, 450)])
+def test_a_consolidation_leaves_the_whole_shares_of_what_it_keeps(kept, left):
+    # 900 shares, ten for one: 900 - 810 = 90; where 90.9 are due, the fraction is lost as well.
+    market = make_market_of([[10, 10, 10 / kept]], [[1] * 3], actions=[(2, 0, Action(0, kept - 1, 0, 0))])
+    run = trade(market, make_settings(cash_cny=10_000.0))
+    assert run.trades[0].shares == 900
+    assert 900 + run.income[0].shares == left
+
+
 def test_rights_are_taken_up_where_the_cash_allows():
     # Three for ten at 4 CNY cost 11,880 CNY for 9,900 shares; cash is left only where half the purse waits.
     market = make_market_of(
@@ -296,6 +305,29 @@ def test_the_told_result_agrees_with_the_run(makers):
     assert told["orders"]["bought"] == sum(one.shares > 0 for one in run.trades)
     assert told["costs"]["total"] == pytest.approx(sum(one.fees for one in run.trades) + run.slippage)
     assert sum(row["sessions"] for row in told["by_year"]) == told["session_count"]
+
+
+def test_the_pool_holds_what_was_scored_before_and_waits_out_suspensions(makers):
+    panel = makers.MadePanel([[10, 11, 11, 11, 11], [10, NAN, NAN, 15, 15], [10, 20, 20, 22, NAN]])
+    score = [[1, NAN, NAN, NAN, NAN], [1, NAN, NAN, NAN, NAN], [NAN, NAN, 1, NAN, NAN]]
+    market = make_market_of(
+        [[10] * 5] * 3, score, codes=panel.codes, first=panel.sessions[0], delisted=[5, 5, 4]
+    )
+    run = trade(market, make_settings())
+    # 10 % and a suspended one; nothing; 0, 50 % over the suspension and 10 % of the newly scored;
+    # 0, 0 and all of what is delisted.
+    expected = np.cumprod([1, 1 + 0.1 / 2, 1, 1 + 0.6 / 3, 1 - 1 / 3])
+    np.testing.assert_allclose(universe_curve(run, panel), expected)
+
+
+def test_the_pool_of_a_session_does_not_hang_on_later_scores(makers):
+    panel, forecasts, _ = make_panel_and_forecasts(makers)
+    late = forecasts.only((panel.code_index[forecasts.row] > 9) | (panel.session_index[forecasts.row] > 90))
+    whole, part = (
+        universe_curve(trade(make_market(one, panel), make_settings()), panel)
+        for one in (late, late.only(panel.session_index[late.row] < 80))
+    )
+    np.testing.assert_array_equal(whole[: len(part)], part)
 
 
 def test_capacity_is_the_purse_at_which_orders_are_a_twentieth_of_the_turnover():

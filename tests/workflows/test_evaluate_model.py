@@ -1,6 +1,7 @@
 """Evaluate and backtest, walked through a small practice market from simulation to report."""
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -17,9 +18,16 @@ from financial_model.base.config import (
     SimulateSettings,
     TrainSettings,
 )
-from financial_model.base.errors import BadSetting, EmptyTestRange, SeenInTraining, StopRequested
+from financial_model.base.errors import (
+    BadSetting,
+    EmptyTestRange,
+    SeenInTraining,
+    StopRequested,
+    UnwritablePath,
+)
 from financial_model.base.progress import Progress
 from financial_model.base.workspace import Workspace
+from financial_model.data.bar_store import BarStore
 from financial_model.data.panel import Panel
 from financial_model.evaluation import baselines
 from financial_model.market.codes import board_of
@@ -44,6 +52,19 @@ def workspace(tmp_path_factory) -> Workspace:
 @pytest.fixture(scope="module")
 def checkpoint(workspace) -> str:
     return train_model(TRAIN, workspace, Progress())["checkpoint"]
+
+
+def cut_head(workspace: Workspace, root: Path, first) -> Workspace:
+    """A copy of the workspace whose bars and panel begin at a date."""
+    later = Workspace(root)
+    shutil.copytree(workspace.stock_data_dir, later.stock_data_dir)
+    bars = BarStore(later)
+    for code in [*bars.codes(), *bars.index_codes()]:
+        kept = bars.read(code)
+        kept = kept.take(kept.date >= first)
+        bars.write(kept) if len(kept) else bars.path_of(code).unlink()
+    build_panel(PanelSettings(), later, Progress())
+    return later
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +97,58 @@ def test_the_report_and_its_json_lie_beside_each_other(evaluated):
 def test_evaluation_begins_at_the_first_session_the_checkpoint_has_not_seen(workspace, checkpoint, evaluated):
     split = evaluated["models"][0]["settings"]["split"]
     assert evaluated["models"][0]["first"] == split["test"][0]
+
+
+@pytest.mark.parametrize("begins", [60, 200, 330])
+def test_a_panel_that_begins_after_the_learning_did_is_judged_without_fitted_baselines(
+    workspace, checkpoint, evaluated, tmp_path, begins
+):
+    sessions = Panel.open(workspace).sessions
+    later = cut_head(workspace, tmp_path, sessions[begins])
+    settings = EvaluateSettings((str(workspace.root / checkpoint),), out=str(tmp_path / "report.html"))
+    events = []
+    result = evaluate_model(settings, later, Progress(events.append))
+    (model,) = result["models"]
+    assert [row["name"] for row in model["baselines"]] == ["zero", "momentum", "reversal"]
+    # The first session it has not seen that has its context in this panel.
+    first = max(evaluated["models"][0]["first"], str(sessions[begins]))
+    assert first <= model["first"] <= str(sessions[max(315, begins + 45)])
+    assert begins > 300 or model["first"] == first
+    (told,) = result["notes"]
+    assert str(sessions[begins]) in told["en"]
+    assert [one["message"] for one in events if one["kind"] == "warning"] == [told["en"]]
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert told["en"] in report
+    assert told["zh"] in report
+
+
+def test_what_was_seen_is_told_by_date_on_a_panel_that_begins_later(
+    workspace, checkpoint, evaluated, tmp_path
+):
+    sessions = Panel.open(workspace).sessions
+    allowed = date.fromisoformat(evaluated["models"][0]["first"])
+    position = Panel.open(workspace).position_of(allowed)
+    later = cut_head(workspace, tmp_path, sessions[position - 5])
+    path = str(workspace.root / checkpoint)
+    with pytest.raises(SeenInTraining) as caught:
+        evaluate_model(EvaluateSettings((path,), first=sessions[position - 3].item()), later, Progress())
+    assert caught.value.fields["first_allowed"] == str(allowed)
+    assert caught.value.fields["last_seen"] == str(sessions[position - 1])
+
+
+def test_a_range_that_ends_before_the_first_unseen_session_is_refused(workspace, checkpoint, evaluated):
+    allowed = date.fromisoformat(evaluated["models"][0]["first"])
+    with pytest.raises(SeenInTraining, match=str(allowed)):
+        evaluate_model(EvaluateSettings((checkpoint,), last=date(2012, 1, 4)), workspace, Progress())
+
+
+def test_a_checkpoint_trained_to_the_end_of_its_data_has_seen_all_of_it(workspace, tmp_path):
+    sessions = Panel.open(workspace).sessions
+    settings = replace(TRAIN, name="whole", train_end=sessions[300].item(), valid_end=sessions[-1].item())
+    path = train_model(settings, workspace, Progress())["checkpoint"]
+    with pytest.raises(EmptyTestRange, match=f"from {sessions[-1] + 1} on") as caught:
+        evaluate_model(EvaluateSettings((path,)), workspace, Progress())
+    assert "None" not in str(caught.value)
 
 
 def test_dates_that_training_or_validation_saw_are_refused_with_the_first_allowed_one(
@@ -119,6 +192,21 @@ def test_a_range_after_the_data_is_an_empty_one(workspace, checkpoint):
 def test_no_checkpoint_is_said_at_once(workspace):
     with pytest.raises(BadSetting, match="checkpoints"):
         evaluate_model(EvaluateSettings(()), workspace, Progress())
+
+
+@pytest.mark.parametrize("name", ["rep.json", "tr.csv", "folder.html", "file/rep.html"])
+def test_a_report_that_could_not_be_written_is_refused_before_the_work(workspace, checkpoint, tmp_path, name):
+    (tmp_path / "folder.html").mkdir()
+    (tmp_path / "file").write_text("mine")
+    events, out = [], str(tmp_path / name)
+    for run in (
+        lambda told: evaluate_model(EvaluateSettings((checkpoint,), out=out), workspace, told),
+        lambda told: backtest_model(BacktestSettings(checkpoint, out=out), workspace, told),
+    ):
+        with pytest.raises((BadSetting, UnwritablePath)):
+            run(Progress(events.append))
+    assert events == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.html"]
 
 
 def test_an_evaluation_stops_when_asked_and_writes_nothing(workspace, checkpoint, tmp_path):

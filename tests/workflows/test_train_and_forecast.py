@@ -108,6 +108,10 @@ def test_what_is_asked_wrongly_is_said_in_one_line(trip, tmp_path):
         forecast_stock(ask(trip), workspace, Progress())
     with pytest.raises(BadSetting, match=r"\.parquet"):
         forecast_stock(ask(trip, all=True, out=str(tmp_path / "f.xlsx")), workspace, Progress())
+    events = []
+    with pytest.raises(BadSetting, match=r"\.csv or \.parquet"):
+        scan_universe(ask(trip, out=str(tmp_path / "f.html")), workspace, Progress(events.append))
+    assert events == []
     with pytest.raises(UnsafePath):
         train_model(TrainSettings(output="../elsewhere"), workspace, Progress())
     with pytest.raises(UnsafePath):

@@ -4,6 +4,8 @@ The English text is the error's own message wherever it has one; what stands her
 where a name comes without a message.
 """
 
+from ...evaluation.notes import NOTES
+
 TEXTS = {
     "error.FinancialModelError": ("出错了。", "Something went wrong."),
     "error.BadSetting": ("{setting} 的值“{seen}”不可用，应为{expected}。", "A setting is out of its range."),
@@ -19,6 +21,7 @@ TEXTS = {
         "磁盘空间不足，无法写入 {path}。原文件未受影响；请腾出空间后重试。",
         "The disk is full; the old file is untouched.",
     ),
+    "error.UnwritablePath": ("无法写入 {path}（{reason}）。请换一个位置。", "This cannot be written."),
     "error.DamagedFile": ("{path} 无法读取（{reason}）。请删除它，或换回备份。", "A file cannot be read."),
     "error.StopRequested": ("已按要求停止。", "Stopped as asked."),
     "error.UnusableForecasts": ("这些预测无法评估（{reason}）。", "These forecasts cannot be judged."),
@@ -128,4 +131,5 @@ TEXTS = {
         "The step could not be compiled and runs uncompiled: {reason}",
     ),
     "warning.no_lightgbm": ("未安装 LightGBM，略去这个基线。", "LightGBM is not installed: left out."),
+    **{f"warning.{key}": texts for key, texts in NOTES.items()},
 }
