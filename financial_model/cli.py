@@ -62,6 +62,9 @@ JobDir = Annotated[
     typer.Option("--job", help="A folder for events and result; a file 'stop' in it stops."),
 ]
 Codes = Annotated[str | None, typer.Option("--codes", help="Codes separated by commas: SH600519,000001.SZ.")]
+Stocks = Annotated[
+    str | None, typer.Option("--codes", help="Codes or names separated by commas: SH600519,000001.SZ.")
+]
 First = Annotated[str | None, typer.Option("--from", help="First as-of session, such as 2018-01-02.")]
 Last = Annotated[str | None, typer.Option("--to", help="Last as-of session.")]
 Checkpoint = Annotated[
@@ -164,7 +167,7 @@ def train(
     model: Annotated[str | None, typer.Option(help="conditional, transformer or lstm.")] = None,
     mode: Annotated[str | None, typer.Option(help="unified, or industry with --industry.")] = None,
     industry: Annotated[str | None, typer.Option(help="The industry of a single industry model.")] = None,
-    codes: Codes = None,
+    codes: Stocks = None,
     max_stocks: Annotated[int | None, typer.Option(help="Train on the first N stocks by code.")] = None,
     loss: Annotated[
         str | None, typer.Option(help="trend_aware, mse, huber_trend, directional, quantile or ic.")
@@ -245,7 +248,7 @@ def forecast(
     config: ConfigFile = None,
     job: JobDir = None,
     checkpoint: Checkpoint = None,
-    codes: Codes = None,
+    codes: Stocks = None,
     everything: Annotated[bool | None, typer.Option("--all", help="Every stock of the day.")] = None,
     as_of: Annotated[str | None, typer.Option(help="The last session whose close may be known.")] = None,
     first: First = None,

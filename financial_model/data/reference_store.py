@@ -5,7 +5,7 @@ Corporate actions, ST spells, industries, share capital, fundamentals, the stock
 of t and nothing later: rows of a later day are gone, and an end that lies after t is not yet told.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,34 @@ class ReferenceStore:
         for column in kind.hindsight:
             known.columns[column] = np.full(len(known), "")
         return known
+
+    def codes_meant(self, texts: Iterable[str]) -> list[str]:
+        """The code that each text writes, or whose stock it names; each once, in the order of the texts.
+
+        A name counts as it is listed today, blanks aside; UnknownCode where no stock or several bear it.
+        """
+        meant: dict[str, None] = {}
+        named: dict[str, list[str]] | None = None
+        for text in texts:
+            try:
+                meant[parse_code(text)] = None
+                continue
+            except UnknownCode:
+                if named is None:
+                    named = self._codes_by_name()
+                bearers = named.get("".join(text.split()), [])
+                if len(bearers) != 1:
+                    raise
+            meant[bearers[0]] = None
+        return list(meant)
+
+    def _codes_by_name(self) -> dict[str, list[str]]:
+        listed = self.read("stock_list")
+        named: dict[str, list[str]] = {}
+        for code, name in zip(listed["code"].tolist(), listed["name"].tolist(), strict=True):
+            if name and code not in named.setdefault("".join(name.split()), []):
+                named["".join(name.split())].append(code)
+        return named
 
     def calendar_overrides(self) -> dict[np.datetime64, bool]:
         """Days of `calendar.csv` that decide over the calendar: date, and is_session (1 when left out)."""

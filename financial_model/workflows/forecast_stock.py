@@ -12,6 +12,7 @@ from ..base.workspace import Workspace, output_path
 from ..data.csv_source import read_bars_csv
 from ..data.panel import Panel
 from ..data.quality import usable_rows
+from ..data.reference_store import ReferenceStore
 from ..data.source import Bars
 from ..datasets.feature_cache import load_features
 from ..forecasting.conditional_inference import open_predictor
@@ -31,7 +32,7 @@ def forecast_stock(settings: ForecastSettings, workspace: Workspace, progress: P
     out = output_path(settings.out or default, *FORECAST_SUFFIXES)
     progress.stage("load", "loading the checkpoint and the panel")
     panel = Panel.open(workspace)
-    codes: list[str] | None = [parse_code(code) for code in settings.codes]
+    codes: list[str] | None = ReferenceStore(workspace).codes_meant(settings.codes)
     if settings.bars is not None:
         own = read_own_bars(Path(settings.bars))
         panel, codes = with_stock(panel, own), [own.code]

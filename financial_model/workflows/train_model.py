@@ -7,6 +7,7 @@ from ..base.config import TrainSettings
 from ..base.progress import Progress
 from ..base.workspace import Workspace
 from ..data.panel import Panel
+from ..data.reference_store import ReferenceStore
 from ..datasets.feature_cache import load_features
 from ..datasets.features import Features
 from ..datasets.multi_dim_dataset import open_dataset
@@ -24,9 +25,15 @@ def train_model(settings: TrainSettings, workspace: Workspace, progress: Progres
 
     A run that is resumed goes on with the settings it was started with.
     """
+    settings = with_full_codes(settings, workspace)
     files = RunFiles(workspace, settings.output, settings.name)
     panel = Panel.open(workspace)
     return train_on_panel(panel, settings, files, progress, load_features(panel, workspace, progress))
+
+
+def with_full_codes(settings: TrainSettings, workspace: Workspace) -> TrainSettings:
+    """The settings with the stocks that a person wrote or named as full codes, which a checkpoint keeps."""
+    return replace(settings, codes=tuple(ReferenceStore(workspace).codes_meant(settings.codes)))
 
 
 def train_on_panel(

@@ -41,7 +41,7 @@ from ..forecasting.conditional_inference import open_predictor
 from ..forecasting.forecast import forecast_table
 from ..models.checkpoint import checkpoint_path
 from ..training.run_files import RunFiles
-from .train_model import train_on_panel
+from .train_model import train_on_panel, with_full_codes
 
 Json = dict[str, Any]
 
@@ -68,6 +68,7 @@ def walk_forward(settings: WalkForwardSettings, workspace: Workspace, progress: 
     forecasts lies ("record", a forecast table in Parquet).
     """
     progress.stage("load", "loading the panel")
+    settings = replace(settings, train=with_full_codes(settings.train, workspace))
     panel = Panel.open(workspace)
     load_features(panel, workspace, progress)  # once, before the folds ask for them side by side
     folds = plan_folds(panel, settings)

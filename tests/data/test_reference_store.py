@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from financial_model.base.errors import BadTable
+from financial_model.base.errors import BadTable, UnknownCode
 from financial_model.base.workspace import Workspace
 from financial_model.data.reference_store import (
     KINDS,
@@ -200,3 +200,16 @@ def test_the_override_file_decides_single_days(store):
     path.parent.mkdir(parents=True)
     path.write_text("date,is_session\n2027-01-04,1\n2027-01-05,0\n")
     assert store.calendar_overrides() == {day("2027-01-04"): True, day("2027-01-05"): False}
+
+
+def test_codes_are_understood_however_they_are_written_and_names_that_one_stock_bears(store):
+    names = {
+        "code": ["SH600519", "SZ000002", "SZ000003", "SZ000004"],
+        "name": ["贵州茅台", "万 科A", "同", "同"],
+    }
+    store.write("stock_list", names)
+    asked = ["600519", "000001.SZ", "sh.600519", "贵州茅台", "万科A"]
+    assert store.codes_meant(asked) == ["SH600519", "SZ000001", "SZ000002"]
+    for nobody in ("同", "茅台", ""):
+        with pytest.raises(UnknownCode):
+            store.codes_meant(["600519", nobody])

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -19,6 +20,8 @@ from financial_model.base.config import (
 from financial_model.base.errors import BadSetting, NoBarsFound, NoPanel, StopRequested, UnsafePath
 from financial_model.base.progress import Progress
 from financial_model.base.workspace import Workspace
+from financial_model.data.reference_store import ReferenceStore
+from financial_model.models.checkpoint import load_checkpoint
 from financial_model.workflows.build_panel import build_panel
 from financial_model.workflows.forecast_stock import forecast_stock
 from financial_model.workflows.scan_universe import scan_universe
@@ -65,6 +68,23 @@ def test_named_stocks_are_told_in_the_result_too(trip):
     result = forecast_stock(ask(trip, codes=(code[2:] + "." + code[:2],)), workspace, Progress())
     assert [row["code"] for row in result["forecasts"]] == [code] * 5
     assert list(workspace.output_dir.glob("trip_*_forecast.csv"))
+
+
+def test_a_stock_that_is_asked_for_twice_is_forecast_once(trip):
+    workspace, _ = trip
+    code = scan_universe(ask(trip, all=True), workspace, Progress())["ranking"][0]["code"]
+    result = forecast_stock(ask(trip, codes=(code[2:], code, code.lower())), workspace, Progress())
+    assert (result["rows"], result["stocks"]) == (5, 1)
+
+
+def test_a_training_on_a_few_stocks_keeps_their_full_codes(trip):
+    workspace, _ = trip
+    listed = ReferenceStore(workspace).read("stock_list")
+    codes, name = listed["code"].tolist()[:11], listed["name"].tolist()[0]
+    asked = (name, codes[1][2:], *codes[1:])
+    result = train_model(replace(SETTINGS, codes=asked, name="few"), workspace, Progress())
+    checkpoint = load_checkpoint(workspace.inside(result["checkpoint"]))
+    assert checkpoint.settings.codes == tuple(codes)
 
 
 def test_a_ranking_has_names_conditions_and_limits_and_the_best_score_first(trip, tmp_path):

@@ -41,6 +41,16 @@ def result(workspace) -> dict:
     return walk_forward(SETTINGS, workspace, Progress())
 
 
+def test_a_walk_over_a_few_stocks_takes_codes_as_people_write_them(workspace):
+    panel = Panel.open(workspace)
+    codes = panel.truncated(panel.sessions[150]).codes[:11]
+    train = replace(TRAIN, codes=tuple(code[2:] for code in codes))
+    settings = WalkForwardSettings(train=train, folds=1, baselines=False)
+    result = walk_forward(settings, workspace, Progress())
+    record = pq.read_table(result["record"])
+    assert set(record["code"].to_pylist()) == set(codes)
+
+
 def test_test_spans_follow_each_other_without_gap_or_overlap(workspace):
     panel = Panel.open(workspace)
     folds = plan_folds(panel, replace(SETTINGS, folds=5))
