@@ -105,7 +105,7 @@ def index_chart(result: Json | None, t: Translate) -> Json:
         subtitle=t("universe.chart.index.sub", index=timeline.get("index") or "", kind=kind),
         note=note,
         # A short spell has no room for its name.
-        legend=[(t(f"regime.short.{name}"), token(name)) for name in names if name != "unknown"],
+        legend=[(t(f"regime.short.{name}"), token(name), "area") for name in names if name != "unknown"],
         name="index_regimes",
         revision=f"{result.get('panel')}{result.get('as_of')}",
         table={
