@@ -241,7 +241,14 @@ def heat_chart(result: Json | None, t: Translate) -> Json:
         "hovertemplate": "%{x} · %{y} %{z:.0f}<extra></extra>",
         "hoverongaps": False,
     }
+    # A style that nobody's facts can tell says so, rather than leaving a hole.
+    notes = [
+        label(t("word.unknown"), (len(names) - 1) / 2, style, xanchor="center", xshift=0)
+        for style, row in zip(styles, z, strict=True)
+        if all(value is None for value in row)
+    ]
     layout = {
+        "annotations": notes,
         "margin": {"l": 64, "r": 8, "t": 8, "b": 26},
         "hovermode": "closest",
         "xaxis": x_axis(type="category", showline=False, ticks="", automargin=True),

@@ -64,8 +64,9 @@ def test_every_field_has_a_name_that_a_reader_of_the_screen_finds(chromium, page
     window = Visit(chromium, page_of_trained, language="zh")
     for tab in ("download", "universe", "basic", "multi", "inference", "evaluation", "runs", "system"):
         window.tab(tab)
-        for closed in window.page.locator(f"#tab-{tab} .fold > button.label-wrap:not(.open)").all():
-            closed.click()
+        for fold in window.page.locator(f"#tab-{tab} .fold > button.label-wrap").all():
+            if fold.is_visible() and "open" not in (fold.get_attribute("class") or "").split():
+                fold.click()
         window.until(lambda tab=tab: _nameless(window.page, tab) == [], f"{tab}: fields without a name")
     window.leave()
     window.check()

@@ -531,7 +531,7 @@ def _quality(market: MarketStatus, t: Translate) -> str:
         return widgets.card(title, f'<p class="help">{escape(t(f"download.quality.{why}"))}</p>')
     checked = t(
         "download.quality.checked",
-        stocks=market.quality.get("codes", 0),
+        stocks=f"{market.quality.get('codes', 0):,}",
         bars=t.count(market.quality.get("bars", 0)),
     )
     if not isinstance(findings, dict) or not findings:
