@@ -93,6 +93,10 @@ def years_chart(market: MarketStatus, t: Translate) -> dict[str, Any]:
         "hovertemplate": "%{x}: %{y:,}<extra></extra>",
         "name": title,
     }
-    layout = {"xaxis": x_axis(type="category", nticks=8), "yaxis": y_axis(rangemode="tozero"), "bargap": 0.3}
+    layout = {
+        "xaxis": x_axis(type="category", nticks=8),
+        "yaxis": y_axis(rangemode="tozero", tickformat=","),
+        "bargap": 0.3,
+    }
     mark = t("word.practice_tag") if market.is_simulated else ""
     return card(title, [bars], layout, subtitle=subtitle, name="stocks_per_year", mark=mark)

@@ -18,6 +18,8 @@ PRICE_FROM = 0.24
 LABEL_PX = 15
 # Room at the right for the labels of the fan's ends, as a share of the sessions drawn.
 LABEL_ROOM = 0.16
+# On the screen of a telephone: sessions left of the last forecast one, and room for the labels, in sessions.
+NARROW_SHOWN, NARROW_ROOM = 36, 14
 
 
 def simple(log_return: float) -> float:
@@ -130,6 +132,7 @@ def fan_chart(result: Json | None, t: Translate, prices: str = "adjusted") -> Js
         revision=f"{result['code']}{as_of}{prices}",
         table=_fan_table(result, bars, future, ends),
         mark=practice_mark(t, result.get("is_simulated")),
+        narrow={"xaxis": {"range": [max(-0.6, last - NARROW_SHOWN), last + 0.4 + NARROW_ROOM]}},
     )
 
 

@@ -43,31 +43,35 @@ def card(
     *,
     subtitle: str = "",
     note: str = "",
-    legend: Sequence[tuple[str, str]] = (),
+    legend: Sequence[tuple[str, ...]] = (),
     name: str = "chart",
     height: int | None = None,
     revision: str = "keep",
     table: dict[str, Sequence[Any]] | None = None,
     mark: str = "",
+    narrow: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The value of a LiveChart.
 
-    legend: (text, token) pairs, only for marks that cannot be labelled directly. name: of the files that
+    legend: (text, token) of lines and (text, token, "area") of areas, only for what cannot be labelled
+    directly. name: of the files that
     PNG and CSV are saved as. revision: zoom is kept while it stays the same (give the run's or the stock's
     name). table: the columns of the CSV; without it they are made from the traces. mark: an amber word behind
-    the title, in pictures too; "practice market" where no real price is shown.
+    the title, in pictures too; "practice market" where no real price is shown. narrow: axes of the layout
+    that are otherwise on the screen of a telephone.
     """
     return {
         "title": title,
         "subtitle": subtitle,
         "note": note,
-        "legend": [list(pair) for pair in legend],
+        "legend": [list(entry) for entry in legend],
         "traces": list(traces),
         "layout": merged(LAYOUT, {"uirevision": revision}, layout or {}),
         "name": f"practice_{name}" if mark else name,
         "height": height,
         "table": table,
         "mark": mark,
+        "narrow": narrow or {},
         "empty": "",
     }
 

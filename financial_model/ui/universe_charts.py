@@ -105,7 +105,7 @@ def index_chart(result: Json | None, t: Translate) -> Json:
         subtitle=t("universe.chart.index.sub", index=timeline.get("index") or "", kind=kind),
         note=note,
         # A short spell has no room for its name.
-        legend=[(t(f"regime.short.{name}"), token(name)) for name in names if name != "unknown"],
+        legend=[(t(f"regime.short.{name}"), token(name), "area") for name in names if name != "unknown"],
         name="index_regimes",
         revision=f"{result.get('panel')}{result.get('as_of')}",
         table={
@@ -241,7 +241,14 @@ def heat_chart(result: Json | None, t: Translate) -> Json:
         "hovertemplate": "%{x} · %{y} %{z:.0f}<extra></extra>",
         "hoverongaps": False,
     }
+    # A style that nobody's facts can tell says so, rather than leaving a hole.
+    notes = [
+        label(t("word.unknown"), (len(names) - 1) / 2, style, xanchor="center", xshift=0)
+        for style, row in zip(styles, z, strict=True)
+        if all(value is None for value in row)
+    ]
     layout = {
+        "annotations": notes,
         "margin": {"l": 64, "r": 8, "t": 8, "b": 26},
         "hovermode": "closest",
         "xaxis": x_axis(type="category", showline=False, ticks="", automargin=True),

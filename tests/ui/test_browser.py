@@ -42,6 +42,13 @@ def walked(tmp_path_factory):
         yield url, folder
 
 
+# The wanted tab is shown, and each chart in it has its picture or the sentence that stands for it.
+READY = """(tab) => window.Hermes.shownTab() === tab && document.querySelector("#chips .chip")
+  && [...document.querySelectorAll(`#tab-${tab} .chart`)].filter((one) => one.offsetWidth > 0).every(
+    (one) => one.querySelector("h3").textContent
+      && (one.querySelector(".empty").textContent || one.querySelector("svg")))"""
+
+
 class Visit:
     """One browser window that remembers what went wrong in it."""
 
@@ -68,12 +75,11 @@ class Visit:
         self.page.wait_for_selector("#tabs")
         # The first look at the work has arrived when the header names the application.
         self.page.wait_for_selector("#chips .name")
-        self.page.wait_for_timeout(1500)
+        self.page.wait_for_function(READY, arg=TABS[0])
 
     def tab(self, name):
         self.page.evaluate(f"window.Hermes.openTab('{name}')")
-        self.page.wait_for_selector(f"#tab-{name}")
-        self.page.wait_for_timeout(600)
+        self.page.wait_for_function(READY, arg=name)
 
     def see(self, text, where="body", timeout=LONG_MS):
         self.page.wait_for_function(
@@ -83,11 +89,11 @@ class Visit:
             polling=300,
         )
 
-    def until(self, is_so):
+    def until(self, is_so, what="it"):
         """Look again until it is so: what a busy machine draws late is no fault."""
         deadline = time.monotonic() + LONG_MS / 1000
         while not is_so():
-            assert time.monotonic() < deadline, "it never came to be so"
+            assert time.monotonic() < deadline, f"{what} never came to be so"
             self.page.wait_for_timeout(300)
 
     def field(self, tab, label):
@@ -227,12 +233,11 @@ def test_5_every_tab_opens_in_both_languages_without_foreign_text(visit, languag
     window = visit(language=language)
     for tab in TABS:
         window.tab(tab)
-        text = window.page.locator(f"#tab-{tab}").inner_text()
-        found = [line for line in text.splitlines() if CHINESE.search(line)]
-        if language == "en":
-            assert found == [], f"{tab}: Chinese on the English page"
-        else:
-            assert found, f"{tab}: nothing is Chinese"
+        where = window.page.locator(f"#tab-{tab}")
+        window.until(
+            lambda where=where: bool(CHINESE.search(where.inner_text())) == (language == "zh"),
+            f"{tab}: {'Chinese' if language == 'zh' else 'no Chinese'} on its page",
+        )
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -247,7 +252,7 @@ def test_7_theme_and_colours_are_remembered(visit):
     window = visit()
     page = window.page
     page.click("[data-theme-toggle]")
-    assert page.evaluate("document.body.classList.contains('dark')")
+    page.wait_for_function("document.body.classList.contains('dark')")
     window.tab("system")
     page.locator("#rises label").nth(1).click()
     page.wait_for_function("document.documentElement.classList.contains('green-rises')")
@@ -288,17 +293,18 @@ def test_9_a_hostile_page_of_another_origin_starts_nothing(chromium, walked, tmp
     call = '{"data": ["simulate", {}, ""]}'
     hostile.write_text(
         f"""<script>
-        for (const mode of ["no-cors", "cors"])
+        const calls = ["no-cors", "cors"].map((mode) =>
           fetch("{url}/gradio_api/call/start_job", {{method: "POST", mode, body: '{call}',
-            headers: mode === "cors" ? {{"Content-Type": "application/json"}} : {{}}}}).catch(() => 0);
+            headers: mode === "cors" ? {{"Content-Type": "application/json"}} : {{}}}}).catch(() => 0));
         </script><form action="{url}/gradio_api/call/start_job" method="post" enctype="text/plain">
-        <input name='{call[:-1]}, "x": "' value='"}}'></form><script>document.forms[0].submit()</script>""",
+        <input name='{call[:-1]}, "x": "' value='"}}'></form>
+        <script>Promise.all(calls).then(() => document.forms[0].submit())</script>""",
         encoding="utf-8",
     )
     context = chromium.new_context()
     page = context.new_page()
     page.goto(hostile.as_uri())
-    page.wait_for_timeout(3000)
+    page.wait_for_url(f"{url}/**", timeout=LONG_MS)  # all three calls have been answered by then
     context.close()
     assert sorted(path.name for path in (folder / "jobs").iterdir()) == before
 

@@ -61,8 +61,9 @@ window.Hermes = (function () {
       $(".note").textContent = value.note || "";
       $(".note").hidden = !value.note;
       const legend = $(".legend");
-      legend.replaceChildren(...(value.legend || []).map(([text, token]) => {
+      legend.replaceChildren(...(value.legend || []).map(([text, token, kind]) => {
         const entry = document.createElement("span"), mark = document.createElement("i");
+        mark.className = kind || "";
         mark.style.background = color(token, getComputedStyle(document.body));
         entry.append(mark, text);
         return entry;
@@ -92,7 +93,9 @@ window.Hermes = (function () {
         const now = props.value;
         if (!(now.traces || []).length) return;
         const style = getComputedStyle(document.body);
-        await Plotly.react(plot, resolve(now.traces, style), resolve(now.layout, style), {
+        const layout = { ...now.layout };
+        if (window.innerWidth < 600) for (const axis in now.narrow) layout[axis] = { ...layout[axis], ...now.narrow[axis] };
+        await Plotly.react(plot, resolve(now.traces, style), resolve(layout, style), {
           responsive: false, displayModeBar: false, displaylogo: false, doubleClick: "reset+autosize",
           locale: "en", showTips: false,
         });
@@ -239,11 +242,16 @@ window.Hermes = (function () {
     found.forEach(nameField);
   }).observe(document.documentElement, { childList: true, subtree: true, characterData: true });
 
-  // On a narrow screen the strip of tabs scrolls: the chosen one is brought into view.
-  document.addEventListener("click", (event) => {
-    const button = event.target.closest && event.target.closest(".tab-container button[role=tab]");
-    if (button) setTimeout(() => button.scrollIntoView({ block: "nearest", inline: "center" }), 0);
-  });
+  // On a narrow screen the strip of tabs scrolls: the chosen one is brought into view once it has been drawn.
+  let lastShown = "";
+  new MutationObserver(() => {
+    const name = shownTab();
+    if (!name || name === lastShown) return;
+    lastShown = name;
+    const button = document.getElementById(`tab-${name}-button`);
+    const strip = button && button.closest(".tab-container");
+    if (strip) strip.scrollLeft = button.offsetLeft - (strip.clientWidth - button.offsetWidth) / 2;
+  }).observe(document.documentElement, { subtree: true, attributes: true, attributeFilter: ["aria-selected"] });
   function setTheme(theme) {
     store.setItem("hermes.theme", theme);
     document.body.classList.toggle("dark", theme === "dark");
@@ -299,5 +307,5 @@ window.Hermes = (function () {
     element.addEventListener("click", tell);
     element.addEventListener("keydown", tell);
   }
-  return { chart, rows, redraw, openTab, bell, setTheme, setRises, setLanguage, language };
+  return { chart, rows, redraw, openTab, shownTab, bell, setTheme, setRises, setLanguage, language };
 })();

@@ -240,7 +240,7 @@ def settings_column(page: Page) -> tuple[list[Any], Any, list[Any]]:
             stop = page.make(
                 gr.Button, "download.stop", elem_classes="stop-button", visible=False, elem_id="download-stop"
             )
-        told = gr.HTML("", apply_default_css=False)
+        told = gr.HTML("", apply_default_css=False, elem_id="download-told")
         hint = gr.HTML("", apply_default_css=False)
         with gr.Row():
             refresh = page.make(gr.Button, "download.refresh", size="sm", min_width=100)
@@ -303,11 +303,11 @@ def settings_column(page: Page) -> tuple[list[Any], Any, list[Any]]:
             line = widgets.command_box(t, command_line(way, settings_of(way, values)))
         except FinancialModelError as error:
             if way == "import" and not values[6]:
-                return [""]
-            return [actions.error_message(t.language, error)]
-        return [f'<p class="help">{escape(t("word.command"))}</p>{line}']
+                return ["", ""]
+            return ["", actions.error_message(t.language, error)]
+        return [f'<p class="help">{escape(t("word.command"))}</p>{line}', ""]
 
-    page.derive([command], tell_command, [source, *fields])
+    page.derive([command, told], tell_command, [source, *fields])
 
     def look(view: View, way: str) -> list[Any]:
         t = view.t
@@ -531,7 +531,7 @@ def _quality(market: MarketStatus, t: Translate) -> str:
         return widgets.card(title, f'<p class="help">{escape(t(f"download.quality.{why}"))}</p>')
     checked = t(
         "download.quality.checked",
-        stocks=market.quality.get("codes", 0),
+        stocks=f"{market.quality.get('codes', 0):,}",
         bars=t.count(market.quality.get("bars", 0)),
     )
     if not isinstance(findings, dict) or not findings:

@@ -203,18 +203,21 @@ def build(page: Page) -> None:
         summary = t(f"evaluation.options.{mode}", **{**v, "baselines": state, "cash": cash})
         try:
             line = command_line(MODES[mode], settings_of(mode, runs.all(page.jobs.all()), values))
-            box = f'<section class="card">{widgets.command_box(t, line)}</section>'
+            box, problem = f'<section class="card">{widgets.command_box(t, line)}</section>', ""
         except FinancialModelError as error:
-            box = actions.error_message(t.language, error) if values[0] else ""
+            box, problem = "", actions.error_message(t.language, error) if values[0] else ""
         return [
             escape(summary),
             gr.update(visible=mode == "evaluate"),
             gr.update(visible=mode == "walk"),
             gr.update(visible=mode == "backtest"),
             box,
+            problem,
         ]
 
-    page.derive([told_options, baselines, walk_options, backtest_options, command], tell, [mode, *fields])
+    page.derive(
+        [told_options, baselines, walk_options, backtest_options, command, told], tell, [mode, *fields]
+    )
 
     # ------------------------------------------------------------------ what is alive
 

@@ -272,15 +272,15 @@ def build(page: Page) -> None:
         try:
             settings = scan_settings(checkpoint, as_of)
         except FinancialModelError as error:
-            return [actions.error_message(t.language, error) if checkpoint else ""]
+            return ["", actions.error_message(t.language, error) if checkpoint else ""]
         lines = [command_line("scan", settings)]
         if code:
             told = settings.to_json() | {"codes": [code.split(" ")[0]]}
             lines.insert(0, command_line("forecast", ForecastSettings.from_json(told)))
         boxes = "".join(widgets.command_box(t, line) for line in lines)
-        return [f'<section class="card commands">{boxes}</section>']
+        return [f'<section class="card commands">{boxes}</section>', ""]
 
-    page.derive([command], tell_command, [checkpoint, stock, as_of])
+    page.derive([command, told], tell_command, [checkpoint, stock, as_of])
 
     def draw(t: Translate, result: Json | None, prices: str) -> list[Any]:
         return [

@@ -231,7 +231,12 @@ def _table(view: View, known: list[Run], ticked: list[str]) -> str:
     heads = [t(f"runs.head.{name}") for name in names]
     chosen = ticked[-1] if ticked else None
     body = widgets.table(
-        heads, rows, numbers=(3, 4, 5), optional=(1, 2, 5, 6), codes=[run.id for run in known], chosen=chosen
+        heads,
+        rows,
+        numbers=(3, 4, 5),
+        optional=(1, 2, 3, 5, 6),
+        codes=[run.id for run in known],
+        chosen=chosen,
     )
     return widgets.card(t("runs.table"), f'<div class="scroll">{body}</div>', t("runs.table.sub"))
 

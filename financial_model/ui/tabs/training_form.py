@@ -405,10 +405,10 @@ def _connect(page: Page, form: Form, preset: Any, folds: Sequence[Any], saved: A
         try:
             line = command_line("train", settings_of(values))
         except FinancialModelError as error:
-            return [actions.error_message(t.language, error)]
-        return [f'<section class="card">{widgets.command_box(t, line)}</section>']
+            return ["", actions.error_message(t.language, error)]
+        return [f'<section class="card">{widgets.command_box(t, line)}</section>', ""]
 
-    page.derive([form.command], tell_command, form.fields)
+    page.derive([form.command, form.told], tell_command, form.fields)
 
     def begin(language: str, *values: Any) -> str:
         def act() -> None:

@@ -56,7 +56,7 @@ def build(page: Page) -> None:
                 elem_id="universe-stop",
             )
             figures = gr.HTML("", apply_default_css=False, elem_classes=["grow", "headline-right"])
-        told = gr.HTML("", apply_default_css=False)
+        told = gr.HTML("", apply_default_css=False, elem_id="universe-told")
         notice = gr.HTML("", apply_default_css=False, elem_id="universe-notice")
         with gr.Column(elem_classes="drawings") as drawings:
             with gr.Row(elem_classes=["pair", "wide-left"]):
@@ -136,9 +136,10 @@ def build(page: Page) -> None:
         problem = actions.attempt(
             t.language, lambda: lines.append(command_line("analyze", settings_of(stocks, as_of)))
         )
-        return [problem or f'<section class="card">{widgets.command_box(t, lines[0])}</section>']
+        box = f'<section class="card">{widgets.command_box(t, lines[0])}</section>' if lines else ""
+        return [box, problem]
 
-    page.derive([command], tell_command, [stocks, as_of])
+    page.derive([command, told], tell_command, [stocks, as_of])
 
     def sort_by(sort: list[Any], event: gr.EventData) -> list[Any]:
         """A click on a head sorts by it, biggest first; a second click turns the order round."""
