@@ -33,7 +33,7 @@ from . import api  # noqa: E402
 from .first_script import FirstScript  # noqa: E402
 from .frame import Page  # noqa: E402
 from .jobs import Jobs  # noqa: E402
-from .security import LOOPBACK, SameOrigin, password_check  # noqa: E402
+from .security import LOOPBACK, SameOrigin, names_a_file, password_check  # noqa: E402
 from .tabs import (  # noqa: E402
     basic_training,
     download,
@@ -120,6 +120,7 @@ def make_server_app(page: Page, language: str | None, auth: tuple[str, str] | No
     # demo.queue() would say the same and build Gradio's whole server once more.
     demo._queue.max_size = MAX_WAITING_EVENTS
     demo.state_session_capacity = MAX_SESSIONS
+    _take_no_files(demo)
     return gr.mount_gradio_app(
         app,
         demo,
@@ -138,6 +139,20 @@ def make_server_app(page: Page, language: str | None, auth: tuple[str, str] | No
         mcp_server=False,
         enable_monitoring=False,
     )
+
+
+def _take_no_files(demo: gr.Blocks) -> None:
+    """Refuse references to files in whatever is sent to the page, before Gradio looks at them."""
+    preprocess_data = demo.preprocess_data
+
+    async def checked(block_fn: Any, inputs: list[Any], *others: Any, **named: Any) -> Any:
+        if names_a_file(inputs):
+            raise gr.Error("This page takes no files.", print_exception=False)
+        return await preprocess_data(block_fn, inputs, *others, **named)
+
+    demo.preprocess_data = checked
+    # What a mounted page is never asked, and a launched one is: whether a path may be handed out at all.
+    demo.has_launched = True
 
 
 def serve(

@@ -93,6 +93,27 @@ async def _refuse(scope: Scope, send: Send, status: int, reason: str) -> None:
     await send({"type": "http.response.body", "body": reason.encode()})
 
 
+def names_a_file(value: Any) -> bool:
+    """Whether what came from a browser or a program holds one of Gradio's references to a file.
+
+    Gradio copies what such a reference names, any path of this machine or address of another, to where the
+    sender can fetch it. Nothing here takes files, so a reference is never meant well.
+
+    >>> names_a_file([{"a": [{"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}]}])
+    True
+    """
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            if "path" in one and "meta" in one:
+                return True
+            left.extend(one.values())
+        elif isinstance(one, (list, tuple)):
+            left.extend(one)
+    return False
+
+
 def _name_of(address: str) -> str:
     try:
         return (urlsplit(address).hostname or "").lower()

@@ -1,6 +1,7 @@
 """The page as a whole: what it serves, whom it refuses, and its interface to programs."""
 
 import json
+import secrets
 import subprocess
 import sys
 import time
@@ -73,6 +74,32 @@ def test_no_route_reads_a_file_of_the_machine(page_url, path):
     assert status >= 400
     assert b"root:" not in body
     assert b"argparse" not in body
+
+
+FILE = {"meta": {"_type": "gradio.FileData"}, "orig_name": "x"}
+
+
+@pytest.mark.parametrize("place", ["/etc/hostname", "http://127.0.0.1:9/x", "gradio_app.py"])
+def test_a_reference_to_a_file_is_refused_wherever_it_is_sent_and_nothing_is_copied(page_url, place):
+    """Gradio would copy the file to where the sender may fetch it, or ask the address for it."""
+    dependencies = json.loads(ask(f"{page_url}/config")[1])["dependencies"]
+    some = [one for one in dependencies if one["inputs"] and one["backend_fn"]][:12]
+    assert some
+    for one in some:
+        reference = {"path": place, **FILE}
+        for value in (reference, [[reference]], {"value": {"a": reference}}):
+            session = secrets.token_hex(6)
+            data = [value for _ in one["inputs"]]
+            event = {"data": data, "fn_index": one["id"], "session_hash": session}
+            assert ask(f"{page_url}/gradio_api/queue/join", json.dumps(event).encode())[0] == 200
+            _, told = ask(f"{page_url}/gradio_api/queue/data?session_hash={session}")
+            assert b"This page takes no files." in told
+            assert b"/file=" not in told
+    call = json.dumps({"data": [{"path": place, **FILE}]}).encode()
+    for name in ("get_job", "stop_job"):
+        _, event = ask(f"{page_url}/gradio_api/call/{name}", call)
+        _, told = ask(f"{page_url}/gradio_api/call/{name}/{json.loads(event)['event_id']}")
+        assert b"This page takes no files." in told
 
 
 def test_programs_find_the_public_functions_and_no_others(client):
