@@ -46,6 +46,10 @@ def forecast_stock(settings: ForecastSettings, workspace: Workspace, progress: P
     progress.stage("forecast", "forecasting")
     table = predictor.forecast(codes, settings.as_of, settings.first, settings.last)
     progress.check_stop("Nothing was written.")
+    if not table.num_rows:
+        asked = f"{settings.first or panel.sessions[0]} to {settings.last or panel.last_session}"
+        held = f"{panel.sessions[0]} to {panel.last_session}"
+        raise BadSetting("first", asked, f"a range with a session that can be forecast, within {held}")
     write_forecast(out, table)
 
     as_of = pc.min_max(table["as_of"]).as_py()

@@ -189,6 +189,14 @@ def test_a_range_after_the_data_is_an_empty_one(workspace, checkpoint):
         evaluate_model(EvaluateSettings((checkpoint,), first=date(2031, 1, 1)), workspace, Progress())
 
 
+def test_one_session_can_be_judged(workspace, checkpoint, evaluated):
+    day = date.fromisoformat(evaluated["models"][0]["first"])
+    settings = EvaluateSettings((checkpoint,), first=day, last=day, baselines=False)
+    (model,) = evaluate_model(settings, workspace, Progress())["models"]
+    assert model["first"] == model["last"] == str(day)
+    assert model["session_count"] == 1
+
+
 def test_no_checkpoint_is_said_at_once(workspace):
     with pytest.raises(BadSetting, match="checkpoints"):
         evaluate_model(EvaluateSettings(()), workspace, Progress())
