@@ -346,6 +346,7 @@ def backtest(
     holding: Annotated[int | None, typer.Option(help="Sessions a position is held at least.")] = None,
     cash: Annotated[float | None, typer.Option(help="Starting cash in CNY.")] = None,
     order_price: Annotated[str | None, typer.Option(help="open or close of the next session.")] = None,
+    index: Annotated[str | None, typer.Option(help="Index to compare with, such as SH000905.")] = None,
     out: OutFile = None,
 ) -> None:
     """Trade the scores long-only under A-share rules, against the index."""
@@ -360,6 +361,7 @@ def backtest(
         holding=holding,
         cash_cny=cash,
         order_price=order_price,
+        index=index,
         out=_from_here(out),
     )
     _run("backtest_model:backtest_model", settings, workspace, as_json, job)

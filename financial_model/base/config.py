@@ -36,6 +36,8 @@ INDUSTRIES = (
 )
 QUANTILE_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 DEFAULT_INDEX = "SH000300"
+# No broker may ask for more, as a fraction of the amount.
+COMMISSION_CAP = 0.003
 
 
 class Settings:
@@ -370,7 +372,7 @@ class BacktestSettings(Settings):
         check_range("drop", self.drop, 0, 1000)
         check_range("holding", self.holding, 1, 250)
         check_range("cash_cny", self.cash_cny, 1e4, 1e12)
-        check_range("commission_rate", self.commission_rate, 0.0, 0.003)
+        check_range("commission_rate", self.commission_rate, 0.0, COMMISSION_CAP)
         check_range("slippage_rate", self.slippage_rate, 0.0, 0.05)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.config import BacktestSettings
+from ..base.errors import CodeNotHeld
 from .backtest import Backtest
 from .headline import SIGNIFICANT_T
 from .information_coefficient import finite_or_none, mean_over_sessions
@@ -77,8 +78,14 @@ def tell_backtest(
 
 
 def index_curve(panel: "Panel", code: str, sessions: NDArray[np.datetime64]) -> Floats:
-    """Close of an index on each session over its close on the first; the last known one where it has none."""
-    bars = panel.index_bars(code)
+    """Close of an index on each session over its close on the first; the last known one where it has none.
+
+    All NaN where the panel does not hold the index.
+    """
+    try:
+        bars = panel.index_bars(code)
+    except CodeNotHeld:
+        return np.full(len(sessions), np.nan)
     place = np.searchsorted(bars.date, sessions, side="right") - 1
     close = np.where(place >= 0, bars.close[np.maximum(place, 0)], np.nan)
     known = close[np.isfinite(close)]

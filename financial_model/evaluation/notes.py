@@ -17,6 +17,11 @@ NOTES = {
         "The panel begins on {begins} and does not hold all of {first} to {last}, which the model learned "
         "from: the baselines that must be fitted there (ridge, LightGBM) are left out.",
     ),
+    "no_index": (
+        "面板里没有指数 {index}，因此不与指数比较。可用 --index 选择面板里有的指数：{held}。",
+        "The panel does not hold the index {index}, so nothing is compared with it. Choose one that it holds "
+        "with --index: {held}.",
+    ),
 }
 
 

@@ -20,6 +20,7 @@ from financial_model.base.config import (
 )
 from financial_model.base.errors import (
     BadSetting,
+    CodeNotHeld,
     EmptyTestRange,
     SeenInTraining,
     StopRequested,
@@ -239,6 +240,25 @@ def test_a_backtest_tells_equity_costs_and_blocked_orders_against_the_index(trad
     assert set(traded["blocked"]) == {"suspended", "limit_up", "limit_down", "below_lot", "no_cash"}
     assert "after costs" in traded["message"]
     json.dumps(traded, allow_nan=False)
+
+
+def test_a_backtest_goes_on_without_the_default_index_and_says_so(workspace, checkpoint, tmp_path, traded):
+    bare = Workspace(tmp_path / "bare")
+    shutil.copytree(workspace.stock_data_dir, bare.stock_data_dir)
+    (bare.index_dir / "SH000300.csv").unlink()
+    build_panel(PanelSettings(), bare, Progress())
+    path, out = str(workspace.root / checkpoint), tmp_path / "report.html"
+    settings = BacktestSettings(path, top=5, drop=1, cash_cny=500_000.0, out=str(out))
+    result = backtest_model(settings, bare, Progress())
+    assert [one["key"] for one in result["notes"]] == ["no_index"]
+    assert result["notes"][0]["en"] in out.read_text(encoding="utf-8")
+    assert "no index to compare with" in result["message"]
+    assert result["summary"]["excess"]["annualised"] is None
+    assert set(result["curve"]["index"]) == {None}
+    assert result["summary"]["excess_universe"]["annualised"] is not None
+    json.dumps(result, allow_nan=False)
+    with pytest.raises(CodeNotHeld, match="SH000852"):
+        backtest_model(replace(settings, index="000852.SH"), bare, Progress())
 
 
 def test_the_backtest_trades_only_sessions_after_the_split(traded):
