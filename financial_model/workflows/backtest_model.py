@@ -19,7 +19,7 @@ from ..evaluation.notes import note
 from ..evaluation.report import write_report
 from ..market.codes import parse_code
 from ..models.checkpoint import checkpoint_path
-from .evaluate_model import allowed_range, forecasts_of_range, open_contenders
+from .evaluate_model import allowed_range, forecasts_of_range, open_contenders, other_markets
 
 Json = dict[str, Any]
 
@@ -42,6 +42,7 @@ def backtest_model(settings: BacktestSettings, workspace: Workspace, progress: P
         held = ", ".join(panel.index_codes()) or "-"
         notes.append(note(progress, "no_index", index=settings.index, held=held))
     (one,) = open_contenders((settings.checkpoint,), panel, workspace, progress)
+    notes += other_markets([one], panel, progress)
     first, last = allowed_range([one], panel, settings.first, settings.last)
     progress.check_stop("Nothing was written.")
 

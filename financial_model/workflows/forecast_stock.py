@@ -14,6 +14,7 @@ from ..data.panel import Panel
 from ..data.quality import usable_rows
 from ..data.source import Bars
 from ..datasets.feature_cache import load_features
+from ..evaluation.notes import note_other_market
 from ..forecasting.conditional_inference import open_predictor
 from ..forecasting.forecast import FORECAST_SUFFIXES, write_forecast
 from ..forecasting.own_stock import with_stock
@@ -41,6 +42,7 @@ def forecast_stock(settings: ForecastSettings, workspace: Workspace, progress: P
         raise BadSetting("codes", [], "stock codes, or --all")
     features = load_features(panel, workspace, progress) if settings.bars is None else None
     predictor = open_predictor(checkpoint, panel, features=features)
+    notes = note_other_market(progress, checkpoint.stem, predictor.checkpoint.data, panel.is_simulated)
     progress.check_stop("Nothing was written.")
 
     progress.stage("forecast", "forecasting")
@@ -60,6 +62,7 @@ def forecast_stock(settings: ForecastSettings, workspace: Workspace, progress: P
         "first": as_of["min"] and as_of["min"].isoformat(),
         "last": as_of["max"] and as_of["max"].isoformat(),
         "is_simulated": panel.is_simulated,
+        "notes": notes,
         "message": f"{table.num_rows:,} rows in {out}",
     }
     if table.num_rows <= TOLD_ROWS:
