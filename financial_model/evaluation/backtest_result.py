@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from ..base.config import BacktestSettings
 from ..base.errors import CodeNotHeld
+from ..market.calendar import SESSIONS_A_YEAR
 from .backtest import Backtest
 from .headline import SIGNIFICANT_T
 from .information_coefficient import finite_or_none, mean_over_sessions
-from .result import SESSIONS_PER_YEAR
 
 if TYPE_CHECKING:
     from ..data.panel import Panel
@@ -121,8 +121,8 @@ def _excess(difference: Floats) -> Json:
     """Mean daily excess with its Newey-West error, and both over a year."""
     mean = mean_over_sessions(difference[1:])
     return mean.to_json() | {
-        "annualised": finite_or_none(mean.mean * SESSIONS_PER_YEAR),
-        "annualised_se": finite_or_none(mean.se * SESSIONS_PER_YEAR),
+        "annualised": finite_or_none(mean.mean * SESSIONS_A_YEAR),
+        "annualised_se": finite_or_none(mean.se * SESSIONS_A_YEAR),
     }
 
 
@@ -140,9 +140,9 @@ def _performance(curve: Floats, returns: Floats) -> Json:
     """Return, volatility and worst loss of a curve that starts at 1."""
     if not np.isfinite(curve[-1]):
         return dict.fromkeys(("total", "annualised", "volatility", "sharpe", "max_drawdown"))
-    years = max(len(curve) - 1, 1) / SESSIONS_PER_YEAR
-    volatility = float(np.std(returns[1:]) * np.sqrt(SESSIONS_PER_YEAR)) if len(curve) > 1 else float("nan")
-    mean = float(np.mean(returns[1:]) * SESSIONS_PER_YEAR) if len(curve) > 1 else float("nan")
+    years = max(len(curve) - 1, 1) / SESSIONS_A_YEAR
+    volatility = float(np.std(returns[1:]) * np.sqrt(SESSIONS_A_YEAR)) if len(curve) > 1 else float("nan")
+    mean = float(np.mean(returns[1:]) * SESSIONS_A_YEAR) if len(curve) > 1 else float("nan")
     return {
         "total": finite_or_none(float(curve[-1] - 1)),
         "annualised": finite_or_none(float(max(curve[-1], 0.0) ** (1 / years) - 1)),
@@ -171,7 +171,7 @@ def _costs(run: Backtest) -> Json:
         "slippage": run.slippage,
     }
     total = sum(kinds.values())
-    years = max(len(run.sessions) - 1, 1) / SESSIONS_PER_YEAR
+    years = max(len(run.sessions) - 1, 1) / SESSIONS_A_YEAR
     share = total / float(run.equity.mean()) / years
     return {
         **{name: float(value) for name, value in kinds.items()},
