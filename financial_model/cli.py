@@ -552,9 +552,7 @@ def _tell(result: dict[str, Any], as_json: bool) -> None:
     if message := result.get("message"):
         print(message)
     for name, value in result.items():
-        if (
-            name in ("message", "headline") or value is None
-        ):  # the headline is the message, told in both languages
+        if name in ("message", "headline", "notes") or value is None:  # told: as the message, and as warnings
             continue
         if isinstance(value, (str, int, float, bool)):
             print(f"  {name}: {_plain(value)}")
