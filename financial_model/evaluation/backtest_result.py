@@ -96,22 +96,21 @@ def universe_curve(run: Backtest, panel: "Panel") -> Floats:
     """The stocks scored so far in equal parts each session, dividends in, costs out; 1 on the first session.
 
     What the pool itself earned: an index of large stocks may have gone another way. A stock is in from the
-    session after its first score, stands still while suspended, and is worth nothing once delisted, as in
-    the book.
+    session after its first score, stands still while suspended, and leaves at its last close when delisted.
+    The book writes such a stock off, so the comparison errs against the portfolio.
     """
     first, count = int(np.searchsorted(panel.sessions, run.sessions[0])), len(run.sessions)
     session: NDArray[np.int64] = panel.session_index.astype(np.int64) - first
     rows = np.flatnonzero((session >= 0) & (session < count))
     close = np.full((count, len(panel.codes)), np.nan)
     close[session[rows], panel.code_index[rows]] = panel.column("close")[rows]
-    later, delisted = np.arange(1, count)[:, None], run.market.delisted
     change = np.zeros((count - 1, close.shape[1]))
     known = close[0]
     for place, today in enumerate(close[1:]):
         now = np.where(np.isfinite(today), today, known)
         change[place], known = now / known - 1, now
-    change[later == delisted] = -1
-    is_in = np.logical_or.accumulate(np.isfinite(run.market.score), axis=0)[:-1] & (later <= delisted)
+    is_listed = np.arange(1, count)[:, None] < run.market.delisted
+    is_in = np.logical_or.accumulate(np.isfinite(run.market.score), axis=0)[:-1] & is_listed
     total = np.where(is_in, change, 0.0).sum(axis=1)
     mean = total / np.maximum(is_in.sum(axis=1), 1)
     return np.asarray(np.cumprod(np.r_[1.0, 1 + mean]), np.float64)
