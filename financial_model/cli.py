@@ -349,6 +349,7 @@ def backtest(
     holding: Annotated[int | None, typer.Option(help="Sessions a position is held at least.")] = None,
     cash: Annotated[float | None, typer.Option(help="Starting cash in CNY.")] = None,
     order_price: Annotated[str | None, typer.Option(help="open or close of the next session.")] = None,
+    index: Annotated[str | None, typer.Option(help="Index to compare with, such as SH000905.")] = None,
     out: OutFile = None,
 ) -> None:
     """Trade the scores long-only under A-share rules, against the index."""
@@ -363,6 +364,7 @@ def backtest(
         holding=holding,
         cash_cny=cash,
         order_price=order_price,
+        index=index,
         out=_from_here(out),
     )
     _run("backtest_model:backtest_model", settings, workspace, as_json, job)
@@ -553,9 +555,7 @@ def _tell(result: dict[str, Any], as_json: bool) -> None:
     if message := result.get("message"):
         print(message)
     for name, value in result.items():
-        if (
-            name in ("message", "headline") or value is None
-        ):  # the headline is the message, told in both languages
+        if name in ("message", "headline", "notes") or value is None:  # told: as the message, and as warnings
             continue
         if isinstance(value, (str, int, float, bool)):
             print(f"  {name}: {_plain(value)}")

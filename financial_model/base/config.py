@@ -36,6 +36,8 @@ INDUSTRIES = (
 )
 QUANTILE_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 DEFAULT_INDEX = "SH000300"
+# No broker may ask for more, as a fraction of the amount.
+COMMISSION_CAP = 0.003
 
 
 class Settings:
@@ -127,6 +129,12 @@ def check_order(first_name: str, first: date | None, second_name: str, second: d
     """Raise BadSetting unless the first date lies before the second, where both are given."""
     if first is not None and second is not None and not first < second:
         raise BadSetting(second_name, second.isoformat(), f"a date after {first_name} ({first.isoformat()})")
+
+
+def check_span(first: date | None, last: date | None) -> None:
+    """Raise BadSetting where a range of sessions ends before it begins; one session is a range."""
+    if first is not None and last is not None and last < first:
+        raise BadSetting("last", last.isoformat(), f"a date not before first ({first.isoformat()})")
 
 
 @dataclass(frozen=True)
@@ -307,6 +315,7 @@ class ForecastSettings(Settings):
     def __post_init__(self) -> None:
         if self.as_of is not None and (self.first is not None or self.last is not None):
             raise BadSetting("as_of", self.as_of.isoformat(), "either one as-of date or a range, not both")
+        check_span(self.first, self.last)
 
 
 @dataclass(frozen=True)
@@ -320,7 +329,7 @@ class EvaluateSettings(Settings):
     out: str | None = None
 
     def __post_init__(self) -> None:
-        check_order("first", self.first, "last", self.last)
+        check_span(self.first, self.last)
 
 
 @dataclass(frozen=True)
@@ -335,6 +344,7 @@ class WalkForwardSettings(Settings):
     baselines: bool = True
 
     def __post_init__(self) -> None:
+        check_span(self.first, self.last)
         check_range("folds", self.folds, 1, 100)
         check_range("workers", self.workers, 1, 64)
 
@@ -357,11 +367,12 @@ class BacktestSettings(Settings):
     out: str | None = None
 
     def __post_init__(self) -> None:
+        check_span(self.first, self.last)
         check_range("top", self.top, 1, 1000)
         check_range("drop", self.drop, 0, 1000)
         check_range("holding", self.holding, 1, 250)
         check_range("cash_cny", self.cash_cny, 1e4, 1e12)
-        check_range("commission_rate", self.commission_rate, 0.0, 0.003)
+        check_range("commission_rate", self.commission_rate, 0.0, COMMISSION_CAP)
         check_range("slippage_rate", self.slippage_rate, 0.0, 0.05)
 
 

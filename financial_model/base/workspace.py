@@ -130,7 +130,7 @@ def output_path(text: str | Path, *suffixes: str) -> Path:
     path = user_path(text)
     if path.suffix not in suffixes:
         raise BadSetting("out", str(text), f"a name that ends in {' or '.join(suffixes)}")
-    if path.is_dir():
+    if os.path.isdir(path):
         raise UnwritablePath(path, "it is a folder")
     _check_folder(path.absolute().parent)
     return path
@@ -147,9 +147,10 @@ def make_folder(folder: Path) -> None:
 def _check_folder(folder: Path) -> None:
     """UnwritablePath where a file stands in the way of this folder or of one above it."""
     for part in (folder, *folder.parents):
-        if part.is_dir():
+        # Not pathlib's: those raise where a folder may not be looked into.
+        if os.path.isdir(part):
             return
-        if part.exists():
+        if os.path.exists(part):
             raise UnwritablePath(folder, f"{part} is a file and no folder")
 
 
@@ -268,7 +269,11 @@ def locked(path: Path, owner: str, what: str) -> Iterator[None]:
     The operating system drops the lock with the process, so a killed owner never leaves one behind.
     """
     make_folder(path.parent)
-    with open(path, "a+b", buffering=0) as file:
+    try:
+        file = open(path, "a+b", buffering=0)  # noqa: SIM115
+    except OSError as error:
+        raise _told(path, error) from error
+    with file:
         if not _try_lock(file):
             file.seek(0)
             # On Windows the locked range starts past the text, so the owner can still be read.

@@ -59,10 +59,3 @@ class ConditionColumns(Mapping[str, Column]):
 
     def __len__(self) -> int:
         return len(CONDITIONS)
-
-
-def compute_conditions(
-    panel: Panel, reference: ReferenceStore, settings: ConditionSettings
-) -> dict[str, Column]:
-    """All conditions of all rows of the panel at once."""
-    return dict(ConditionColumns(panel, reference, settings))

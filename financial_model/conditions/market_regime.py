@@ -20,6 +20,7 @@ from ..base.config import ConditionSettings
 from ..data.panel import Panel
 from ..data.reference_store import ReferenceStore
 from ..data.source import Bars
+from ..market.calendar import SESSIONS_A_YEAR
 from .trailing import trailing_deviation, trailing_mean
 
 FloatArray = npt.NDArray[np.float64]
@@ -29,7 +30,6 @@ REGIMES = ("unknown", "bull", "bear", "sideways", "volatile")
 UNKNOWN, BULL, BEAR, SIDEWAYS, VOLATILE = range(5)
 # Where the index asked for is not held, the broadest that is.
 FALLBACK_INDICES = ("SH000300", "SH000906", "SH000001", "SH000905", "SZ399106", "SZ399001")
-SESSIONS_A_YEAR = 244
 
 FAST_SESSIONS, SLOW_SESSIONS = 20, 120
 TREND_ENTER, TREND_LEAVE = 0.05, 0.0  # log distance of the fast from the slow mean of the log close

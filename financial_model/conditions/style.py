@@ -19,6 +19,7 @@ from ..base.config import ConditionSettings
 from ..base.threads import on_all_cores
 from ..data.panel import Panel
 from ..data.reference_store import Facts, ReferenceStore
+from ..market.calendar import SESSIONS_A_YEAR
 from .trailing import trailing_deviation, trailing_sum
 
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -30,7 +31,6 @@ UNKNOWN = "unknown"
 VOLATILITY_BARS, VOLATILITY_LEAST = 60, 40
 MOMENTUM_BARS = 60
 TURNOVER_BARS, TURNOVER_LEAST = 20, 10
-SESSIONS_A_YEAR = 244
 TABLE_CELLS = 100_000
 LONG_AGO = -(2**31)  # a quarter of which no report speaks
 

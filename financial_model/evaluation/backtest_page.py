@@ -57,7 +57,8 @@ def _headline(page: Page, result: Json) -> None:
         f'<section class="wide"><p class="note">{facts}</p>'
         f'<div class="big">{percent(portfolio["annualised"])}<small>{page.text("annual")}</small></div>'
         f'<p class="verdict">{escape(result["headline"][page.lang])}</p>'
-        f'<div class="figures">{cells}</div></section>'
+        f'<div class="figures">{cells}</div>'
+        f'<p class="note">{escape(page.text("index.price"))}</p></section>'
     )
 
 

@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.config import BacktestSettings
+from ..base.errors import CodeNotHeld
+from ..market.calendar import SESSIONS_A_YEAR
 from .backtest import Backtest
 from .headline import SIGNIFICANT_T
 from .information_coefficient import finite_or_none, mean_over_sessions
-from .result import SESSIONS_PER_YEAR
 
 if TYPE_CHECKING:
     from ..data.panel import Panel
@@ -77,8 +78,14 @@ def tell_backtest(
 
 
 def index_curve(panel: "Panel", code: str, sessions: NDArray[np.datetime64]) -> Floats:
-    """Close of an index on each session over its close on the first; the last known one where it has none."""
-    bars = panel.index_bars(code)
+    """Close of an index on each session over its close on the first; the last known one where it has none.
+
+    All NaN where the panel does not hold the index.
+    """
+    try:
+        bars = panel.index_bars(code)
+    except CodeNotHeld:
+        return np.full(len(sessions), np.nan)
     place = np.searchsorted(bars.date, sessions, side="right") - 1
     close = np.where(place >= 0, bars.close[np.maximum(place, 0)], np.nan)
     known = close[np.isfinite(close)]
@@ -89,22 +96,21 @@ def universe_curve(run: Backtest, panel: "Panel") -> Floats:
     """The stocks scored so far in equal parts each session, dividends in, costs out; 1 on the first session.
 
     What the pool itself earned: an index of large stocks may have gone another way. A stock is in from the
-    session after its first score, stands still while suspended, and is worth nothing once delisted, as in
-    the book.
+    session after its first score, stands still while suspended, and leaves at its last close when delisted.
+    The book writes such a stock off, so the comparison errs against the portfolio.
     """
     first, count = int(np.searchsorted(panel.sessions, run.sessions[0])), len(run.sessions)
     session: NDArray[np.int64] = panel.session_index.astype(np.int64) - first
     rows = np.flatnonzero((session >= 0) & (session < count))
     close = np.full((count, len(panel.codes)), np.nan)
     close[session[rows], panel.code_index[rows]] = panel.column("close")[rows]
-    later, delisted = np.arange(1, count)[:, None], run.market.delisted
     change = np.zeros((count - 1, close.shape[1]))
     known = close[0]
     for place, today in enumerate(close[1:]):
         now = np.where(np.isfinite(today), today, known)
         change[place], known = now / known - 1, now
-    change[later == delisted] = -1
-    is_in = np.logical_or.accumulate(np.isfinite(run.market.score), axis=0)[:-1] & (later <= delisted)
+    is_listed = np.arange(1, count)[:, None] < run.market.delisted
+    is_in = np.logical_or.accumulate(np.isfinite(run.market.score), axis=0)[:-1] & is_listed
     total = np.where(is_in, change, 0.0).sum(axis=1)
     mean = total / np.maximum(is_in.sum(axis=1), 1)
     return np.asarray(np.cumprod(np.r_[1.0, 1 + mean]), np.float64)
@@ -114,8 +120,8 @@ def _excess(difference: Floats) -> Json:
     """Mean daily excess with its Newey-West error, and both over a year."""
     mean = mean_over_sessions(difference[1:])
     return mean.to_json() | {
-        "annualised": finite_or_none(mean.mean * SESSIONS_PER_YEAR),
-        "annualised_se": finite_or_none(mean.se * SESSIONS_PER_YEAR),
+        "annualised": finite_or_none(mean.mean * SESSIONS_A_YEAR),
+        "annualised_se": finite_or_none(mean.se * SESSIONS_A_YEAR),
     }
 
 
@@ -133,9 +139,9 @@ def _performance(curve: Floats, returns: Floats) -> Json:
     """Return, volatility and worst loss of a curve that starts at 1."""
     if not np.isfinite(curve[-1]):
         return dict.fromkeys(("total", "annualised", "volatility", "sharpe", "max_drawdown"))
-    years = max(len(curve) - 1, 1) / SESSIONS_PER_YEAR
-    volatility = float(np.std(returns[1:]) * np.sqrt(SESSIONS_PER_YEAR)) if len(curve) > 1 else float("nan")
-    mean = float(np.mean(returns[1:]) * SESSIONS_PER_YEAR) if len(curve) > 1 else float("nan")
+    years = max(len(curve) - 1, 1) / SESSIONS_A_YEAR
+    volatility = float(np.std(returns[1:]) * np.sqrt(SESSIONS_A_YEAR)) if len(curve) > 1 else float("nan")
+    mean = float(np.mean(returns[1:]) * SESSIONS_A_YEAR) if len(curve) > 1 else float("nan")
     return {
         "total": finite_or_none(float(curve[-1] - 1)),
         "annualised": finite_or_none(float(max(curve[-1], 0.0) ** (1 / years) - 1)),
@@ -164,7 +170,7 @@ def _costs(run: Backtest) -> Json:
         "slippage": run.slippage,
     }
     total = sum(kinds.values())
-    years = max(len(run.sessions) - 1, 1) / SESSIONS_PER_YEAR
+    years = max(len(run.sessions) - 1, 1) / SESSIONS_A_YEAR
     share = total / float(run.equity.mean()) / years
     return {
         **{name: float(value) for name, value in kinds.items()},

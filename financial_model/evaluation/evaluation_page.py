@@ -30,7 +30,7 @@ def lay_out_evaluation(page: Page, result: Json) -> None:
     if len(result["models"]) > 1:
         _comparison(page, result)
     if model["baselines"]:
-        _baselines(page, model)
+        _baselines(page, model, note="baselines.note" if result["kind"] == "evaluation" else None)
     for key in ("year", "regime", "industry", "size"):
         _group_table(page, key, model["by"][key])
     if model["calibration"]:
@@ -149,7 +149,7 @@ def _comparison(page: Page, result: Json) -> None:
     page.section("comparison", page.table(head, rows), wide=True)
 
 
-def _baselines(page: Page, model: Json) -> None:
+def _baselines(page: Page, model: Json, note: str | None) -> None:
     summary = model["summary"]
     rows = [
         [
@@ -187,7 +187,7 @@ def _baselines(page: Page, model: Json) -> None:
         page.text("difference"),
         "t",
     ]
-    page.section("baselines", page.table(head, rows), wide=True)
+    page.section("baselines", page.table(head, rows), note=note, wide=True)
 
 
 def _group_table(page: Page, key: str, rows: list[Json]) -> None:

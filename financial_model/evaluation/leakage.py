@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from .headline import SIGNIFICANT_T
 from .information_coefficient import (
     MINIMUM_COUNT,
     Floats,
@@ -37,7 +38,6 @@ ForecastAsOf = Callable[["Panel", date], pa.Table]
 TRUNCATION_TOLERANCE = 1e-6
 PERMUTATIONS = 10
 PERMUTATION_Z = 3.3  # one false alarm in a thousand clean runs
-SIGNIFICANT_T = 1.96
 
 
 def truncation_check(forecast: ForecastAsOf, panel: "Panel", days: Sequence[date]) -> Json:

@@ -164,11 +164,6 @@ class _Moments:
         return {"ratio": float(spread_x / spread_y), "correlation": float(covariance / (spread_x * spread_y))}
 
 
-def naive_fan(panel: "Panel", row: Integers, horizon: int) -> Floats:
-    """Quantiles (N, H, Q) of a normal walk with no drift: trailing volatility times sqrt(h)."""
-    return fan_of_walk(trailing_volatility(panel)[row], horizon)
-
-
 def fan_of_walk(volatility: Floats, horizon: int) -> Floats:
     """Quantiles (N, H, Q) of a normal walk with no drift and this volatility a session (N,)."""
     scale = volatility[:, None] * np.sqrt(np.arange(1, horizon + 1))

@@ -75,6 +75,12 @@ TEXTS = {
     "check.delay": ("输入整体延后一日，RankIC 不升", "inputs delayed by one session: RankIC does not rise"),
     "dates": ("个日期，最大差", "days, largest difference"),
     "baselines": ("基线", "Baselines"),
+    "baselines.note": (
+        "想与不含条件的同一网络比较：用 train --without-conditions 再训练一个，"
+        "评估时作为第二个 --checkpoint 给出",
+        "to set the same network without conditions beside it: train --without-conditions, and evaluate with "
+        "that one as a second --checkpoint",
+    ),
     "name": ("名称", "name"),
     "difference": ("配对差（本模型 − 基线）", "paired difference (model − baseline)"),
     "this": ("本模型", "this model"),
@@ -94,6 +100,11 @@ TEXTS = {
     "fingerprint": ("数据指纹", "data fingerprint"),
     "equity": ("净值", "Equity curve"),
     "equity.note": ("扣除全部费用后，对照指数", "after all costs, against the index"),
+    "index.price": (
+        "组合计入分红，指数是不含分红的价格指数：对指数的超额因此偏高；等权股票池计入分红",
+        "the portfolio receives dividends, the index is a price index without them, which flatters the "
+        "excess over it; the equal-weighted pool has them",
+    ),
     "portfolio": ("组合", "portfolio"),
     "drawdown": ("回撤", "Drawdown"),
     "turnover": ("双边换手与费用", "Two-way turnover and cost"),

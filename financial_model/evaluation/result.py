@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..base.errors import EmptyTestRange
+from ..market.calendar import SESSIONS_A_YEAR
 from .fans import choose_fans
 from .headline import tell_headline
 from .information_coefficient import (
@@ -42,7 +43,6 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Json = dict[str, Any]
 
-SESSIONS_PER_YEAR = 242
 PORTFOLIO_GROUPS = 10
 GROUPINGS = {"industry": "industry", "size": "style_size"}
 
@@ -280,7 +280,7 @@ def _portfolios(samples: Samples) -> Json:
     sessions, excess = portfolio_excess(samples.score, samples.label, samples.session, PORTFOLIO_GROUPS)
     means = group_means(excess, samples.holding)
     spread = mean_over_sessions(excess[:, -1] - excess[:, 0], samples.holding) if len(sessions) else None
-    yearly = SESSIONS_PER_YEAR / samples.holding
+    yearly = SESSIONS_A_YEAR / samples.holding
     return {
         "groups": [
             mean.to_json()

@@ -8,7 +8,6 @@ the two equal.
 """
 
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ..base.config import QUANTILE_LEVELS
-from ..base.errors import EmptyTestRange, UnusableForecasts
+from ..base.errors import UnusableForecasts
+from ..forecasting.forecast import QUANTILE_NAMES
 
 if TYPE_CHECKING:
     from ..data.panel import Panel
@@ -26,7 +25,6 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-QUANTILE_COLUMNS = tuple(f"q{round(100 * level):02d}" for level in QUANTILE_LEVELS)
 HALF_TICK = 0.005
 
 
@@ -158,20 +156,6 @@ def _place(panel: "Panel", row: Integers) -> tuple[Integers, Integers]:
     return panel.code_index[row].astype(np.int64), panel.session_index[row].astype(np.int64)
 
 
-def rows_between(panel: "Panel", first: date | None, last: date | None) -> Integers:
-    """All panel rows with first <= session <= last, in panel order; EmptyTestRange when there are none."""
-    low = 0 if first is None else int(np.searchsorted(panel.sessions, np.datetime64(first)))
-    high = (
-        len(panel.sessions)
-        if last is None
-        else int(np.searchsorted(panel.sessions, np.datetime64(last), side="right"))
-    )
-    rows = np.flatnonzero((panel.session_index >= low) & (panel.session_index < high))
-    if not len(rows):
-        raise EmptyTestRange(first or panel.sessions[0].astype(date), last, panel.sessions[-1].astype(date))
-    return rows
-
-
 def read_forecasts(table: pa.Table, panel: "Panel") -> Forecasts:
     """A forecast table (code, as_of, score, and step with q05 .. q95 where there are quantiles) as arrays.
 
@@ -195,7 +179,7 @@ def read_forecasts(table: pa.Table, panel: "Panel") -> Forecasts:
     step = np.asarray(table.column("step").to_numpy()).astype(np.int64)
     horizon = int(step.max())
     key = row * horizon + (step - 1)
-    quantiles = np.stack([_floats(table, name) for name in QUANTILE_COLUMNS], axis=-1)
+    quantiles = np.stack([_floats(table, name) for name in QUANTILE_NAMES], axis=-1)
     if np.any(key[1:] <= key[:-1]):
         order = np.argsort(key, kind="stable")
         row, score, step, quantiles = row[order], score[order], step[order], quantiles[order]
@@ -205,7 +189,7 @@ def read_forecasts(table: pa.Table, panel: "Panel") -> Forecasts:
             f"some stocks do not have every step from 1 to {horizon}",
             "Write each as-of date with all its steps.",
         )
-    return Forecasts(row[::horizon], score[::horizon], quantiles.reshape(-1, horizon, len(QUANTILE_COLUMNS)))
+    return Forecasts(row[::horizon], score[::horizon], quantiles.reshape(-1, horizon, len(QUANTILE_NAMES)))
 
 
 def _floats(table: pa.Table, name: str) -> Floats:

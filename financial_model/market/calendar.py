@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 DateArray = npt.NDArray[np.datetime64]
 FIRST_SESSION = np.datetime64("1990-12-19", "D")
+SESSIONS_A_YEAR = 244
 
 CLOSED, SESSION, UNKNOWN = 0, 1, -1
 

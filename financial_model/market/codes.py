@@ -33,7 +33,6 @@ STOCK_PREFIXES = {
     ("BJ", "920"): "beijing",
 }
 INDEX_PREFIXES = (("SH", "000"), ("SH", "999"), ("SZ", "399"), ("BJ", "899"))
-B_SHARE_PREFIXES = (("SH", "900"), ("SZ", "200"))
 BOARDS = ("main", "chinext", "star", "beijing")
 
 # Other programs' names of the exchanges.
@@ -100,8 +99,3 @@ def is_index(code: str) -> bool:
     (True, False)
     """
     return (code[:2], code[2:5]) in INDEX_PREFIXES
-
-
-def is_b_share(code: str) -> bool:
-    """Whether the code is a B share, which is traded in foreign money and left out here."""
-    return (code[:2], code[2:5]) in B_SHARE_PREFIXES

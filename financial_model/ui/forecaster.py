@@ -7,14 +7,17 @@ a job would pay for the start of a process and the loading of the panel at every
 import threading
 import time
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..base.config import QUANTILE_LEVELS
+from ..base.progress import Progress
 from ..base.workspace import Workspace
 from ..data.reference_store import ReferenceStore
 from ..datasets.splits import first_unseen
+from ..evaluation.notes import note_other_market
 from ..market.calendar import Calendar
 
 if TYPE_CHECKING:
@@ -48,7 +51,9 @@ class Forecaster:
             predictor = self._open(checkpoint)
             loaded = time.perf_counter()
             told = tell_stock(predictor, ReferenceStore(self.workspace), code, as_of, samples)
+            data, judged = predictor.checkpoint.data, predictor.panel.is_simulated
             told |= {
+                "notes": note_other_market(Progress(), Path(checkpoint).stem, data, judged),
                 "checkpoint": checkpoint,
                 "load_s": round(loaded - start, 3),
                 "took_s": round(time.perf_counter() - loaded, 3),

@@ -47,6 +47,11 @@ def fold(page: "Page", key: str, kind: str = "", *, visible: bool = True) -> tup
     return accordion, told
 
 
+def notes(language: str, result: dict[str, Any]) -> str:
+    """What must be known beside a result's figures, as its workflow told it."""
+    return "".join(message(str(one[language]), "warn") for one in result.get("notes") or [])
+
+
 def message(
     text: str,
     kind: str = "",

@@ -1,5 +1,6 @@
 """Checkpoint -> scores of a range it never saw -> orders under A-share rules, against the index."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,16 +8,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from ..base.config import BacktestSettings
+from ..base.config import DEFAULT_INDEX, BacktestSettings
 from ..base.progress import Progress
 from ..base.workspace import Workspace, output_path, write_atomically, write_json
 from ..data.panel import Panel
 from ..data.reference_store import ReferenceStore
 from ..evaluation.backtest import Backtest, run_backtest
 from ..evaluation.backtest_result import tell_backtest
+from ..evaluation.notes import note
 from ..evaluation.report import write_report
+from ..market.codes import parse_code
 from ..models.checkpoint import checkpoint_path
-from .evaluate_model import allowed_range, forecasts_of_range, open_contenders
+from .evaluate_model import allowed_range, forecasts_of_range, open_contenders, other_markets
 
 Json = dict[str, Any]
 
@@ -31,8 +34,15 @@ def backtest_model(settings: BacktestSettings, workspace: Workspace, progress: P
     out = output_path(settings.out or workspace.inside(default), ".html")
     progress.stage("load", "loading the panel and the checkpoint")
     panel = Panel.open(workspace)
-    panel.index_bars(settings.index)  # an index that is missing is said before the work, not after it
+    settings = replace(settings, index=parse_code(settings.index))
+    notes = []
+    if settings.index not in panel.index_codes():
+        if settings.index != DEFAULT_INDEX:
+            panel.index_bars(settings.index)  # what was asked for and is missing is said before the work
+        held = ", ".join(panel.index_codes()) or "-"
+        notes.append(note(progress, "no_index", index=settings.index, held=held))
     (one,) = open_contenders((settings.checkpoint,), panel, workspace, progress)
+    notes += other_markets([one], panel, progress)
     first, last = allowed_range([one], panel, settings.first, settings.last)
     progress.check_stop("Nothing was written.")
 
@@ -48,6 +58,7 @@ def backtest_model(settings: BacktestSettings, workspace: Workspace, progress: P
     checkpoint = one.predictor.checkpoint
     told = {"train": checkpoint.settings.to_json(), "split": checkpoint.split, "checkpoint": one.path.name}
     result = tell_backtest(run, panel, settings, one.name, told)
+    result["notes"] = notes
     result["message"] = result["headline"]["en"]
 
     write_json(out.with_suffix(".json"), result)

@@ -19,7 +19,7 @@ from ..datasets.splits import first_unseen
 from ..evaluation.baselines import LearningSpan, baseline_scores
 from ..evaluation.information_coefficient import paired_difference
 from ..evaluation.leakage import delay_check, permutation_check, truncation_check
-from ..evaluation.notes import note
+from ..evaluation.notes import note, note_other_market
 from ..evaluation.report import write_report
 from ..evaluation.result import EvaluationResult, judge
 from ..evaluation.samples import Forecasts, Samples, make_samples
@@ -78,7 +78,7 @@ def evaluate_model(settings: EvaluateSettings, workspace: Workspace, progress: P
         raise EmptyTestRange(first, last, panel.last_session.astype(date))
 
     results: list[EvaluationResult] = []
-    notes: list[Json] = []
+    notes = other_markets(contenders, panel, progress)
     for one, mine in zip(contenders, samples, strict=True):
         progress.check_stop("Nothing was written.")
         baselines = {}
@@ -121,6 +121,15 @@ def open_contenders(
         path = checkpoint_path(workspace, text)
         contenders.append(Contender(path.stem, path, open_predictor(path, panel, features=features)))
     return contenders
+
+
+def other_markets(contenders: list[Contender], panel: Panel, progress: Progress) -> list[Json]:
+    """Notes of the checkpoints that learned from practice and are judged on reality, or the reverse."""
+    return [
+        told
+        for one in contenders
+        for told in note_other_market(progress, one.name, one.predictor.checkpoint.data, panel.is_simulated)
+    ]
 
 
 def allowed_range(

@@ -15,6 +15,7 @@ from ..data.quality import usable_rows
 from ..data.reference_store import ReferenceStore
 from ..data.source import Bars
 from ..datasets.feature_cache import load_features
+from ..evaluation.notes import note_other_market
 from ..forecasting.conditional_inference import open_predictor
 from ..forecasting.forecast import FORECAST_SUFFIXES, write_forecast
 from ..forecasting.own_stock import with_stock
@@ -42,11 +43,16 @@ def forecast_stock(settings: ForecastSettings, workspace: Workspace, progress: P
         raise BadSetting("codes", [], "stock codes, or --all")
     features = load_features(panel, workspace, progress) if settings.bars is None else None
     predictor = open_predictor(checkpoint, panel, features=features)
+    notes = note_other_market(progress, checkpoint.stem, predictor.checkpoint.data, panel.is_simulated)
     progress.check_stop("Nothing was written.")
 
     progress.stage("forecast", "forecasting")
     table = predictor.forecast(codes, settings.as_of, settings.first, settings.last)
     progress.check_stop("Nothing was written.")
+    if not table.num_rows:
+        asked = f"{settings.first or panel.sessions[0]} to {settings.last or panel.last_session}"
+        held = f"{panel.sessions[0]} to {panel.last_session}"
+        raise BadSetting("first", asked, f"a range with a session that can be forecast, within {held}")
     write_forecast(out, table)
 
     as_of = pc.min_max(table["as_of"]).as_py()
@@ -57,6 +63,7 @@ def forecast_stock(settings: ForecastSettings, workspace: Workspace, progress: P
         "first": as_of["min"] and as_of["min"].isoformat(),
         "last": as_of["max"] and as_of["max"].isoformat(),
         "is_simulated": panel.is_simulated,
+        "notes": notes,
         "message": f"{table.num_rows:,} rows in {out}",
     }
     if table.num_rows <= TOLD_ROWS:

@@ -11,6 +11,7 @@ from ..base.workspace import Workspace, output_path
 from ..data.panel import CONDITIONS, Panel
 from ..data.reference_store import ReferenceStore
 from ..datasets.feature_cache import load_features
+from ..evaluation.notes import note_other_market
 from ..forecasting.conditional_inference import open_predictor
 from ..forecasting.forecast import FORECAST_SUFFIXES, QUANTILE_NAMES, write_forecast
 from ..forecasting.inference import Predictor, Rows
@@ -25,7 +26,9 @@ def scan_universe(settings: ForecastSettings, workspace: Workspace, progress: Pr
     progress.stage("load", "loading the checkpoint and the panel")
     panel = Panel.open(workspace)
     features = load_features(panel, workspace, progress)
-    predictor = open_predictor(checkpoint_path(workspace, settings.checkpoint), panel, features=features)
+    checkpoint = checkpoint_path(workspace, settings.checkpoint)
+    predictor = open_predictor(checkpoint, panel, features=features)
+    notes = note_other_market(progress, checkpoint.stem, predictor.checkpoint.data, panel.is_simulated)
     progress.check_stop("Nothing was written.")
     progress.stage("scan", "ranking the universe")
     ranking = rank_universe(predictor, ReferenceStore(workspace), settings.as_of)
@@ -37,6 +40,7 @@ def scan_universe(settings: ForecastSettings, workspace: Workspace, progress: Pr
         "as_of": as_of,
         "stocks": len(rows),
         "is_simulated": predictor.panel.is_simulated,
+        "notes": notes,
         "out": settings.out,
         "message": f"{len(rows):,} stocks ranked as of {as_of}",
         "ranking": rows,

@@ -47,7 +47,6 @@ Json = dict[str, Any]
 
 # Without a first date, the first half of the sessions is for the first fold to learn from.
 FIRST_TEST_SHARE = 0.5
-BASELINES = ("zero", "momentum", "reversal", "ridge", "lightgbm")
 POLL_S = 0.2
 
 
@@ -251,7 +250,7 @@ def baselines_of_folds(
     folds: list[Fold], samples: Samples, panel: Panel, workspace: Workspace, progress: Progress
 ) -> dict[str, np.ndarray]:
     """Baselines refitted fold by fold, on the sessions that fold's model had; aligned with the samples."""
-    scores = {name: np.full(len(samples), np.nan) for name in BASELINES}
+    scores: dict[str, np.ndarray] = {}
     for fold in folds:
         # The sessions the model had: shares of a longer panel would end the baselines' training earlier.
         split = split_by_date(panel.sessions[: _position_from(panel, fold.first)], fold.settings)
@@ -264,12 +263,11 @@ def baselines_of_folds(
             samples.row[mine],
             span=span,
             holding=samples.holding,
-            names=BASELINES,
             cache_dir=workspace.cache_dir,
             progress=progress,
         )
         for name, score in made.items():
-            scores[name][mine] = score
+            scores.setdefault(name, np.full(len(samples), np.nan))[mine] = score
     return scores
 
 

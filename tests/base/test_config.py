@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 
 from financial_model.base import config
 from financial_model.base.config import (
+    BacktestSettings,
+    EvaluateSettings,
     ForecastSettings,
     ImportSettings,
     ModelSettings,
     Settings,
     SimulateSettings,
     TrainSettings,
+    WalkForwardSettings,
 )
 from financial_model.base.errors import BadSetting, FinancialModelError
 
@@ -89,3 +92,19 @@ def test_as_of_and_a_range_exclude_each_other():
 def test_a_learning_rate_that_is_no_rate_is_refused(rate):
     with pytest.raises(BadSetting):
         replace(TrainSettings(), learning_rate=rate)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **range_of: EvaluateSettings(("a.pt",), **range_of),
+        lambda **range_of: BacktestSettings("a.pt", **range_of),
+        lambda **range_of: ForecastSettings("a.pt", all=True, **range_of),
+        WalkForwardSettings,
+    ],
+)
+def test_a_range_may_be_one_session_and_never_runs_backwards(make):
+    day = date(2018, 1, 2)
+    assert make(first=day, last=day).last == day
+    with pytest.raises(BadSetting, match=r"not before first \(2018-01-02\)"):
+        make(first=day, last=date(2018, 1, 1))

@@ -178,8 +178,9 @@ def test_a_file_in_the_way_of_what_is_to_be_written_is_told_in_one_line(tmp_path
             pass
         with pytest.raises(UnwritablePath):
             Workspace(path.parent)
-    with pytest.raises(UnwritablePath), locked(stone / ".lock", "test", "It"):
-        pass
+    for place in (stone / ".lock", tmp_path):  # below a file, and where a folder lies
+        with pytest.raises(UnwritablePath), locked(place, "test", "It"):
+            pass
     assert stone.read_text() == "x"
 
 

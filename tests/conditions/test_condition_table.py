@@ -6,7 +6,7 @@ import pytest
 
 from financial_model.base.config import INDUSTRIES, ConditionSettings
 from financial_model.base.workspace import Workspace
-from financial_model.conditions.condition_table import CONDITIONS, VOCABULARIES, compute_conditions
+from financial_model.conditions.condition_table import CONDITIONS, VOCABULARIES, ConditionColumns
 from financial_model.data.panel import CONDITIONS as PANEL_CONDITIONS
 from financial_model.data.panel import Panel
 from financial_model.data.reference_store import KINDS, ReferenceStore
@@ -38,12 +38,11 @@ def truncated_reference(
 
 def check_truncation(workspace: Workspace, root: Path, day: str, settings: ConditionSettings) -> None:
     panel, reference = Panel.open(workspace), ReferenceStore(workspace)
-    whole = compute_conditions(panel, reference, settings)
+    whole = ConditionColumns(panel, reference, settings)
     cut = panel.truncated(day)
     strict = settings.industry_dates == "written"
-    earlier = compute_conditions(
-        cut, truncated_reference(reference, root, np.datetime64(day), strict), settings
-    )
+    known = truncated_reference(reference, root, np.datetime64(day), strict)
+    earlier = ConditionColumns(cut, known, settings)
     kept = panel.sessions[panel.session_index] <= np.datetime64(day)
     assert len(cut) == kept.sum() > 0
     for name, column in whole.items():
@@ -67,7 +66,7 @@ def test_truncating_the_real_set_leaves_every_condition_unchanged(real_workspace
 
 def test_the_panel_holds_what_the_table_computes_with_its_words(practice_workspace):
     panel = Panel.open(practice_workspace)
-    found = compute_conditions(panel, ReferenceStore(practice_workspace), ConditionSettings())
+    found = ConditionColumns(panel, ReferenceStore(practice_workspace), ConditionSettings())
     assert tuple(found) == tuple(CONDITIONS) == PANEL_CONDITIONS
     for name, column in found.items():
         assert column.dtype == np.int8
@@ -94,5 +93,5 @@ def test_conditions_of_a_real_universe_take_moments(real_workspace):
     """The benchmark has the figure for 1,200 stocks; here a twelfth of it, with room for a busy machine."""
     panel, reference = Panel.open(real_workspace), ReferenceStore(real_workspace)
     start = time.perf_counter()
-    compute_conditions(panel, reference, ConditionSettings())
+    dict(ConditionColumns(panel, reference, ConditionSettings()))
     assert time.perf_counter() - start < 10

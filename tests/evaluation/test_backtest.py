@@ -308,15 +308,15 @@ def test_the_told_result_agrees_with_the_run(makers):
 
 
 def test_the_pool_holds_what_was_scored_before_and_waits_out_suspensions(makers):
-    panel = makers.MadePanel([[10, 11, 11, 11, 11], [10, NAN, NAN, 15, 15], [10, 20, 20, 22, NAN]])
+    panel = makers.MadePanel([[10, 11, 11, 11, 11], [10, NAN, NAN, 15, 18], [10, 20, 20, 22, NAN]])
     score = [[1, NAN, NAN, NAN, NAN], [1, NAN, NAN, NAN, NAN], [NAN, NAN, 1, NAN, NAN]]
     market = make_market_of(
         [[10] * 5] * 3, score, codes=panel.codes, first=panel.sessions[0], delisted=[5, 5, 4]
     )
     run = trade(market, make_settings())
     # 10 % and a suspended one; nothing; 0, 50 % over the suspension and 10 % of the newly scored;
-    # 0, 0 and all of what is delisted.
-    expected = np.cumprod([1, 1 + 0.1 / 2, 1, 1 + 0.6 / 3, 1 - 1 / 3])
+    # 20 % of one of two, the third being delisted.
+    expected = np.cumprod([1, 1 + 0.1 / 2, 1, 1 + 0.6 / 3, 1 + 0.2 / 2])
     np.testing.assert_allclose(universe_curve(run, panel), expected)
 
 

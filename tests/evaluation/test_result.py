@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from financial_model.base.errors import EmptyTestRange
-from financial_model.evaluation.reliability import naive_fan, trailing_volatility
+from financial_model.evaluation.reliability import trailing_volatility
 from financial_model.evaluation.result import (
     evaluate_forecasts,
     judge,
@@ -159,7 +159,6 @@ def test_trailing_volatility_never_reads_another_stock_or_a_later_bar(makers):
         used = returns[max(0, place - 20) : place]
         assert got[start + place] == pytest.approx(np.sqrt(np.mean(used**2)))
     assert np.isnan(got[start : start + 6]).all()
-    assert naive_fan(panel, np.array([start + 50]), 4)[0, 3, 2] == 0.0
 
 
 def test_a_few_stocks_are_judged_by_direction_and_not_ranked(makers):

@@ -2,14 +2,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from financial_model.base.errors import EmptyTestRange, UnusableForecasts
+from financial_model.base.errors import UnusableForecasts
 from financial_model.evaluation.samples import (
     RowIndex,
     is_locked_at_entry,
     make_samples,
     path_returns,
     read_forecasts,
-    rows_between,
     tradable_return,
 )
 
@@ -122,14 +121,6 @@ def test_an_unusable_table_is_named(makers, break_it):
         table = table.slice(0, 0)
     with pytest.raises(UnusableForecasts):
         read_forecasts(table, panel)
-
-
-def test_rows_between_two_dates_hold_both_ends(makers):
-    panel = makers.make_walk(stocks=2, sessions=10)
-    first, last = (panel.sessions[k].astype(object) for k in (3, 5))
-    assert sorted({int(k) for k in panel.session_index[rows_between(panel, first, last)]}) == [3, 4, 5]
-    with pytest.raises(EmptyTestRange):
-        rows_between(panel, panel.sessions[-1].astype(object).replace(year=2030), None)
 
 
 def test_the_label_agrees_with_the_one_training_learns_from(makers):

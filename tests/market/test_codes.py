@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from financial_model.base.errors import UnknownCode
-from financial_model.market.codes import board_of, is_b_share, is_index, is_stock, parse_code
+from financial_model.market.codes import board_of, is_index, is_stock, parse_code
 
 
 @pytest.mark.parametrize(
@@ -51,10 +51,9 @@ def test_what_is_no_a_share_or_index_is_refused(text):
         parse_code(text)
 
 
-def test_b_shares_are_known_and_left_out():
-    assert is_b_share("SH900901")
-    assert is_b_share("SZ200002")
+def test_b_shares_are_left_out():
     assert not is_stock("SH900901")
+    assert not is_stock("SZ200002")
 
 
 @given(st.text(max_size=20))

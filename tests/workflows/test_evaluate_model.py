@@ -13,6 +13,7 @@ import pytest
 from financial_model.base.config import (
     BacktestSettings,
     EvaluateSettings,
+    ForecastSettings,
     ModelSettings,
     PanelSettings,
     SimulateSettings,
@@ -20,6 +21,7 @@ from financial_model.base.config import (
 )
 from financial_model.base.errors import (
     BadSetting,
+    CodeNotHeld,
     EmptyTestRange,
     SeenInTraining,
     StopRequested,
@@ -31,9 +33,12 @@ from financial_model.data.bar_store import BarStore
 from financial_model.data.panel import Panel
 from financial_model.evaluation import baselines
 from financial_model.market.codes import board_of
+from financial_model.models.checkpoint import load_checkpoint, save_checkpoint
 from financial_model.workflows.backtest_model import backtest_model
 from financial_model.workflows.build_panel import build_panel
 from financial_model.workflows.evaluate_model import evaluate_model
+from financial_model.workflows.forecast_stock import forecast_stock
+from financial_model.workflows.scan_universe import scan_universe
 from financial_model.workflows.simulate import simulate
 from financial_model.workflows.train_model import train_model
 
@@ -181,12 +186,50 @@ def test_baselines_stand_beside_the_model_on_its_samples(workspace, checkpoint, 
     (model,) = result["models"]
     assert [row["name"] for row in model["baselines"]] == list(baselines.BASELINES)
     assert model["headline"]["against"] in baselines.BASELINES
+    # How the same network without conditions comes beside them, in both languages.
+    report = Path(result["out"]).read_text(encoding="utf-8")
+    assert report.count("train --without-conditions") == 2
     assert all(row["rank_ic"]["count"] == model["summary"]["rank_ic"]["count"] for row in model["baselines"])
 
 
 def test_a_range_after_the_data_is_an_empty_one(workspace, checkpoint):
     with pytest.raises(EmptyTestRange):
         evaluate_model(EvaluateSettings((checkpoint,), first=date(2031, 1, 1)), workspace, Progress())
+
+
+def test_one_session_can_be_judged(workspace, checkpoint, evaluated):
+    day = date.fromisoformat(evaluated["models"][0]["first"])
+    settings = EvaluateSettings((checkpoint,), first=day, last=day, baselines=False)
+    (model,) = evaluate_model(settings, workspace, Progress())["models"]
+    assert model["first"] == model["last"] == str(day)
+    assert model["session_count"] == 1
+
+
+@pytest.mark.parametrize("is_practice_panel", [True, False])
+def test_a_checkpoint_of_the_other_market_is_warned_of_wherever_it_is_used(
+    workspace, checkpoint, tmp_path, monkeypatch, is_practice_panel
+):
+    learned = load_checkpoint(workspace.root / checkpoint)
+    learned.data["is_simulated"] = not is_practice_panel
+    path = tmp_path / "other.pt"
+    save_checkpoint(path, learned)
+    panel = Panel.open(workspace)
+    panel.is_simulated = is_practice_panel
+    monkeypatch.setattr(Panel, "open", lambda _: panel)
+    key = "trained_on_real" if is_practice_panel else "trained_on_practice"
+    out = str(tmp_path / "result")
+    for run in (
+        lambda told: evaluate_model(
+            EvaluateSettings((str(path),), baselines=False, out=f"{out}.html"), workspace, told
+        ),
+        lambda told: backtest_model(BacktestSettings(str(path), out=f"{out}.html"), workspace, told),
+        lambda told: forecast_stock(ForecastSettings(str(path), all=True, out=f"{out}.csv"), workspace, told),
+        lambda told: scan_universe(ForecastSettings(str(path), all=True), workspace, told),
+    ):
+        events = []
+        result = run(Progress(events.append))
+        assert [one["key"] for one in result["notes"]] == [key]
+        assert [one["key"] for one in events if one["kind"] == "warning"] == [key]
 
 
 def test_no_checkpoint_is_said_at_once(workspace):
@@ -230,7 +273,29 @@ def test_a_backtest_tells_equity_costs_and_blocked_orders_against_the_index(trad
     assert traded["costs"]["total"] > 0
     assert set(traded["blocked"]) == {"suspended", "limit_up", "limit_down", "below_lot", "no_cash"}
     assert "after costs" in traded["message"]
+    report = Path(traded["out"]).read_text(encoding="utf-8")
+    assert "不含分红的价格指数" in report
+    assert "the index is a price index without them" in report
     json.dumps(traded, allow_nan=False)
+
+
+def test_a_backtest_goes_on_without_the_default_index_and_says_so(workspace, checkpoint, tmp_path, traded):
+    bare = Workspace(tmp_path / "bare")
+    shutil.copytree(workspace.stock_data_dir, bare.stock_data_dir)
+    (bare.index_dir / "SH000300.csv").unlink()
+    build_panel(PanelSettings(), bare, Progress())
+    path, out = str(workspace.root / checkpoint), tmp_path / "report.html"
+    settings = BacktestSettings(path, top=5, drop=1, cash_cny=500_000.0, out=str(out))
+    result = backtest_model(settings, bare, Progress())
+    assert [one["key"] for one in result["notes"]] == ["no_index"]
+    assert result["notes"][0]["en"] in out.read_text(encoding="utf-8")
+    assert "no index to compare with" in result["message"]
+    assert result["summary"]["excess"]["annualised"] is None
+    assert set(result["curve"]["index"]) == {None}
+    assert result["summary"]["excess_universe"]["annualised"] is not None
+    json.dumps(result, allow_nan=False)
+    with pytest.raises(CodeNotHeld, match="SH000852"):
+        backtest_model(replace(settings, index="000852.SH"), bare, Progress())
 
 
 def test_the_backtest_trades_only_sessions_after_the_split(traded):

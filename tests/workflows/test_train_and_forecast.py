@@ -128,6 +128,9 @@ def test_what_is_asked_wrongly_is_said_in_one_line(trip, tmp_path):
         forecast_stock(ask(trip), workspace, Progress())
     with pytest.raises(BadSetting, match=r"\.parquet"):
         forecast_stock(ask(trip, all=True, out=str(tmp_path / "f.xlsx")), workspace, Progress())
+    with pytest.raises(BadSetting, match="can be forecast"):
+        saturday = date(1999, 1, 2)
+        forecast_stock(ask(trip, all=True, first=saturday, last=saturday), workspace, Progress())
     events = []
     with pytest.raises(BadSetting, match=r"\.csv or \.parquet"):
         scan_universe(ask(trip, out=str(tmp_path / "f.html")), workspace, Progress(events.append))

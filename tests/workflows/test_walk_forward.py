@@ -18,10 +18,12 @@ from financial_model.base.progress import Progress
 from financial_model.base.workspace import Workspace
 from financial_model.data.panel import Panel
 from financial_model.datasets.splits import split_by_date
+from financial_model.evaluation.baselines import BASELINES
+from financial_model.evaluation.samples import make_samples, read_forecasts
 from financial_model.workflows import walk_forward as module
 from financial_model.workflows.build_panel import build_panel
 from financial_model.workflows.simulate import simulate
-from financial_model.workflows.walk_forward import plan_folds, walk_forward
+from financial_model.workflows.walk_forward import baselines_of_folds, plan_folds, walk_forward
 
 MODEL = ModelSettings(context_length=12, prediction_length=2, hidden_size=8, layers=1, heads=2)
 TRAIN = TrainSettings(name="walk", model=MODEL, epochs=1, batch_size=256, learning_rate=0.01)
@@ -100,6 +102,24 @@ def test_each_fold_says_what_it_learned_from(result):
     for fold in result["folds"]:
         assert fold["split"]["valid"][1] < fold["first"]
         assert fold["split"]["test"] is None  # the fold never had the sessions of its test span
+
+
+def test_every_baseline_is_refitted_each_fold_and_one_that_cannot_be_made_is_left_out(
+    workspace, result, monkeypatch
+):
+    panel, folds = Panel.open(workspace), plan_folds(Panel.open(workspace), SETTINGS)
+    samples = make_samples(read_forecasts(pq.read_table(result["record"]), panel), panel)
+    asked = []
+
+    def fit(panel, rows, *, names=None, **_):
+        asked.append(tuple(names or BASELINES))
+        return {"ridge": np.full(len(rows), float(len(asked)))}
+
+    monkeypatch.setattr("financial_model.workflows.walk_forward.baseline_scores", fit)
+    scores = baselines_of_folds(folds, samples, panel, workspace, Progress())
+    assert asked == [tuple(BASELINES)] * len(folds)
+    assert list(scores) == ["ridge"]
+    assert set(scores["ridge"]) == {1.0, 2.0}
 
 
 def test_a_second_run_trains_nothing_anew(workspace, result, monkeypatch):

@@ -376,14 +376,9 @@ def headline_card(t: Translate, result: Json | None) -> str:
         f'<section class="card verdict"><p class="help">{mark} {escape(stamp)}</p>'
         f'<p class="big"><strong>{escape(value)}</strong> <span>{escape(error)}</span> <b>RankIC</b></p>'
         f'<p class="sentence {kind}">{escape(sentence)}</p>{widgets.figures(entries)}'
-        f"{notes_of(t, result)}"
+        f"{widgets.notes(t.language, result)}"
         f'<p class="note">{escape(t("evaluation.caution"))}</p>{_side_by_side(t, result)}</section>'
     )
-
-
-def notes_of(t: Translate, result: Json) -> str:
-    """What must be known beside the figures, as the workflow told it."""
-    return "".join(widgets.message(str(one[t.language]), "warn") for one in result.get("notes") or [])
 
 
 def named_baselines(t: Translate, one: Json) -> str:
@@ -591,7 +586,7 @@ def trading_card(t: Translate, result: Json | None) -> str:
     return (
         f'<section class="card verdict"><p class="help">{mark} {escape(stamp)}</p>'
         f'<p class="sentence {kind}">{escape(sentence)}</p>{widgets.figures(entries)}'
-        f"{notes_of(t, result)}"
+        f"{widgets.notes(t.language, result)}"
         f'<p class="note">{escape(t("evaluation.backtest.note"))}</p></section>'
     )
 

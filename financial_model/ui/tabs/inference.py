@@ -379,6 +379,7 @@ def _headline(t: Translate, result: Json | None) -> str:
     tags = (
         widgets.message(t(f"inference.limit.{result['limit']}.note"), "warn") if result.get("limit") else ""
     )
+    tags += widgets.notes(t.language, result)
     return f'<div class="stock-figures">{widgets.figures(entries)}</div>{tags}'
 
 
@@ -472,7 +473,8 @@ def _ranked(
     notes = [t("inference.ranking.note")]
     if len(rows) > MAX_SHOWN:
         notes.insert(0, t("inference.ranking.more", count=MAX_SHOWN))
-    body = f'<div class="scroll ranking-scroll">{ranking_table(t, rows, chosen)}</div>'
+    told = widgets.notes(t.language, scan)
+    body = f'{told}<div class="scroll ranking-scroll">{ranking_table(t, rows, chosen)}</div>'
     return [head, f'{body}<p class="note">{escape(" ".join(notes))}</p>']
 
 

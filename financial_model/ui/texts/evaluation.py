@@ -182,9 +182,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "evaluation.cost": ("费用", "Costs"),
     "evaluation.a_year": ("每年", "a year"),
     "evaluation.backtest.note": (
-        "只做多，T+1，整手，涨停不买、跌停不卖，停牌不交易；佣金、印花税、滑点与红利税已计。",
+        "只做多，T+1，整手，涨停不买、跌停不卖，停牌不交易；佣金、印花税、滑点与红利税已计。"
+        "组合计入分红，指数是不含分红的价格指数，对指数的超额因此偏高。",
         "Long only, T+1, whole lots, no buying at limit-up nor selling at limit-down, none while suspended; "
-        "commission, duty, slippage and dividend tax included.",
+        "commission, duty, slippage and dividend tax included. The portfolio receives dividends, the index "
+        "is a price index without them, which flatters the excess over it.",
     ),
     "evaluation.orders": ("委托", "Orders"),
     "evaluation.orders.bought": ("买入", "bought"),
