@@ -199,7 +199,9 @@ def train(
         bool | None, typer.Option("--compile/--no-compile", help="Compile the step.")
     ] = None,
     tensorboard: Annotated[bool | None, typer.Option("--tensorboard", help="Also its event files.")] = None,
-    resume: Annotated[str | None, typer.Option(help="A checkpoint of a stopped run.")] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="A checkpoint of a run, to go on as it was begun.")
+    ] = None,
 ) -> None:
     """Train a model on the panel; runs under torchrun unchanged."""
     model_values = _given(

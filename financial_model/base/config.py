@@ -65,7 +65,28 @@ class Settings:
             is_required = setting.default is setting.default_factory is dataclasses.MISSING
             if is_required and values.get(setting.name) is None:
                 raise BadSetting(setting.name, None, "a value: it has no default")
-        return cls(**{name: _from_plain(name, value, hints[name]) for name, value in values.items()})
+        made = cls(**{name: _from_plain(name, value, hints[name]) for name, value in values.items()})
+        object.__setattr__(made, "_given", frozenset(values))
+        return made
+
+    def differences(self, other: Self) -> dict[str, tuple[Any, Any]]:
+        """What was asked for here and is otherwise there: {name: (here, there)}, inner settings one by one.
+
+        Asked for is what came in by name (`from_json`: options, a file) and whatever is not at its default.
+
+        >>> asked = SimulateSettings.from_json({"stocks": 300, "seed": 5})
+        >>> asked.differences(SimulateSettings(stocks=20, sessions=400, seed=5))
+        {'stocks': (300, 20)}
+        """
+        found: dict[str, tuple[Any, Any]] = {}
+        given = getattr(self, "_given", frozenset())
+        for setting in dataclasses.fields(self):  # type: ignore[arg-type]
+            mine, theirs = getattr(self, setting.name), getattr(other, setting.name)
+            if isinstance(mine, Settings):
+                found |= mine.differences(theirs)
+            elif mine != theirs and (setting.name in given or mine != setting.default):
+                found[setting.name] = (mine, theirs)
+        return found
 
 
 def _to_plain(value: Any) -> Any:

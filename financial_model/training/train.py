@@ -149,14 +149,15 @@ class Trainer:
                     raise out_of_memory(error, self.device, self.settings) or error from error
                 loss_sum += loss * len(batch_rows)
                 self._unchecked.append((torch.stack([loss, norm]), batch_rows))
+                place.sample_count += len(batch_rows)
+                window.samples += len(batch_rows)
             place.step += 1
             place.total_step += 1
-            place.sample_count += len(batch_rows)
-            window.samples += len(batch_rows)
             if self.device.type == "cpu" or len(self._unchecked) >= CHECK_INTERVAL:
                 self._check_losses()
             is_last = place.step == len(rows)
-            if is_last or time.perf_counter() - window.begun > EVENT_INTERVAL_S:
+            is_due = is_last or time.perf_counter() - window.begun > EVENT_INTERVAL_S
+            if is_due and window.samples:  # nothing to tell where the only batch since was left out
                 self._check_losses()
                 self.record.tell_step(
                     place, len(rows), window, float(loss), parts, rate, float(norm), self._elapsed_s

@@ -24,6 +24,7 @@ EXPECTED: tuple[tuple[str, str], ...] = (
     (r"a value of type str", "一段文字"),
     (r"a value of type bool", "是或否"),
     (r"a list", "一个列表"),
+    (r"(.+), as the run that is resumed has it: .+", r" \1（续训沿用原来的设置；要改请重新训练）"),
     (r"a trained model", "一个训练好的模型"),
     (r"a JSON object.*", "一组设置"),
     (r"either one as-of date or a range, not both", "基准日和区间只能二选一"),

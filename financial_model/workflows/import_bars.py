@@ -25,7 +25,8 @@ def import_bars(settings: ImportSettings, workspace: Workspace, progress: Progre
 
     A code's sessions that the source has replace those in the store, older and newer ones stay; a code whose
     bars cannot be used leaves the store as it was and is listed. Returns counts, `facts` (rows by table),
-    `volume_units`, `quality` (findings by class) and `failures` (reason by code or file).
+    `without_actions` (stocks of which no corporate action is known), `volume_units`, `quality` (findings by
+    class) and `failures` (reason by code or file).
     """
     path = user_path(settings.path)
     source = open_source(path)
@@ -88,13 +89,15 @@ class _Taken:
         self.mine = QualityReport()
 
     def take_facts(self, path: Path) -> None:
-        """The CSVs of dated facts in `reference/` or beside the bars; a bad one is listed and left out."""
+        """The CSVs of dated facts beside the bars, in `reference/` there or beside their folder.
+
+        The nearest file of a table counts; a bad one is listed and left out.
+        """
         reference = ReferenceStore(self.workspace)
-        folder = path if path.is_dir() else path.parent
+        folder = (path if path.is_dir() else path.parent).resolve()
+        places = (folder / "reference", folder, folder.parent / "reference")
         for name in KINDS:
-            file = next(
-                (f for d in (folder / "reference", folder) if (f := d / f"{name}.csv").is_file()), None
-            )
+            file = next((f for place in places if (f := place / f"{name}.csv").is_file()), None)
             if file is None:
                 continue
             try:
@@ -151,6 +154,19 @@ class _Taken:
         if units and set(units) != {"shares"}:
             told = ", ".join(f"{count} in {unit}" for unit, count in sorted(units.items()))
             progress.warn(f"Volumes were read as: {told}.", key="import.volume_units", units=units)
+        stocks = [code for code in self.entries if not is_index(code)]
+        acted = set(ReferenceStore(self.workspace).read("corporate_actions")["code"].tolist())
+        unadjusted = sum(code not in acted for code in stocks)
+        # Young stocks have paid nothing yet; when most have no actions, it is the table that is missing.
+        if unadjusted > len(stocks) / 2:
+            progress.warn(
+                f"{unadjusted} of {len(stocks)} stocks came in without corporate actions: their prices stay "
+                "unadjusted, and a dividend looks like a loss. Put corporate_actions.csv into reference/ "
+                "beside the bars and import again.",
+                key="import.unadjusted",
+                count=unadjusted,
+                stocks=len(stocks),
+            )
         for name, reason in list(failures.items())[:20]:
             progress.warn(f"{name} was left out: {reason}", key="import.left_out", name=name)
         if self.set_aside_count:
@@ -162,12 +178,13 @@ class _Taken:
             )
         return {
             "source": self.source.name,
-            "stocks": sum(not is_index(code) for code in self.entries),
-            "indices": sum(is_index(code) for code in self.entries),
+            "stocks": len(stocks),
+            "indices": len(self.entries) - len(stocks),
             "bars": self.bar_count,
             "first": min(entry["first"] for entry in self.entries.values()),
             "last": max(entry["last"] for entry in self.entries.values()),
             "facts": self.facts,
+            "without_actions": unadjusted,
             "volume_units": units,
             "quality": self.mine.counts(),
             "set_aside": self.set_aside_count,

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..base.config import TrainSettings
+from ..base.errors import BadSetting
 from ..base.progress import Progress
 from ..base.workspace import Workspace
 from ..data.panel import Panel
@@ -23,9 +24,13 @@ from ..training.train import Trainer
 def train_model(settings: TrainSettings, workspace: Workspace, progress: Progress) -> dict[str, Any]:
     """Train on the workspace's panel; returns where the checkpoints lie and how well they validated.
 
-    A run that is resumed goes on with the settings it was started with.
+    A run that is resumed goes on with the settings it was started with; others that are given are refused.
     """
-    settings = with_full_codes(settings, workspace)
+    asked, settings = settings, with_full_codes(settings, workspace)
+    if asked.resume is not None:
+        check_goes_on(
+            asked, settings.codes, load_checkpoint(checkpoint_path(workspace, asked.resume)).settings
+        )
     files = RunFiles(workspace, settings.output, settings.name)
     panel = Panel.open(workspace)
     return train_on_panel(panel, settings, files, progress, load_features(panel, workspace, progress))
@@ -34,6 +39,20 @@ def train_model(settings: TrainSettings, workspace: Workspace, progress: Progres
 def with_full_codes(settings: TrainSettings, workspace: Workspace) -> TrainSettings:
     """The settings with the stocks that a person wrote or named as full codes, which a checkpoint keeps."""
     return replace(settings, codes=tuple(ReferenceStore(workspace).codes_meant(settings.codes)))
+
+
+def check_goes_on(asked: TrainSettings, codes: tuple[str, ...], begun: TrainSettings) -> None:
+    """BadSetting names an option that was given and is not that of the run to be resumed.
+
+    `codes` are those asked for, in full, as the checkpoint keeps them.
+    """
+    for name, (mine, theirs) in asked.differences(begun).items():
+        if name != "resume" and not (name == "codes" and codes == theirs):
+            raise BadSetting(
+                name,
+                mine,
+                f"{theirs!r}, as the run that is resumed has it: leave the option out, or train anew",
+            )
 
 
 def train_on_panel(

@@ -14,6 +14,7 @@ from financial_model.base.progress import Progress
 from financial_model.datasets.multi_dim_dataset import open_dataset
 from financial_model.forecasting.calibration import fit_calibration
 from financial_model.models.checkpoint import load_checkpoint
+from financial_model.training.distributed import Ranks
 from financial_model.training.run_files import RunFiles
 from financial_model.training.train import Trainer
 
@@ -124,3 +125,40 @@ def test_two_processes_keep_the_same_weights_and_one_of_them_writes(walk, market
     for name in first:
         # Adam makes of the rounding of a gradient that is almost nothing a step of up to a learning rate.
         torch.testing.assert_close(first[name], alone[name], rtol=1e-3, atol=TrainSettings().learning_rate)
+
+
+@pytest.mark.parametrize("done", [0, 1])
+def test_a_last_batch_of_fewer_rows_than_processes_counts_for_nothing(walk, market, tmp_path, done):
+    """Also where a run is resumed just before it, so that no step of this epoch has been made here."""
+
+    class Alone(Ranks):
+        """One of two processes whose other half this test needs not."""
+
+        def part(self, rows):
+            return rows
+
+        def gather(self, output, count):
+            return output
+
+        def sum_gradients(self, parameters):
+            pass
+
+        def any(self, flag):
+            return flag
+
+    events = []
+    settings = walk.small_settings(epochs=1)
+    files = RunFiles(walk.Workspace(tmp_path), "output", "alone")
+    dataset = open_dataset(market, settings)
+    trainer = Trainer(dataset, files, Progress(events.append), fit_calibration, Alone(size=2))
+    rows = dataset.train_rows.astype("int64")
+    trainer.loader.plan = lambda epoch: [rows[:96], rows[96:97]]
+    trainer.place.step = done
+    assert trainer._train_epoch()
+    steps = [event for event in events if event["kind"] == "step"]
+    assert trainer.place.step == 2
+    assert trainer.place.sample_count == (0 if done else 96)
+    assert len(steps) <= 1 - done
+    if not done:
+        first = trainer.place.loss_sum / 96
+        assert 0 < first < 10

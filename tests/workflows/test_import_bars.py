@@ -59,7 +59,8 @@ def test_a_folder_of_csv_files_comes_in(workspace, source):
         write_csv(source / f"{one.code}.csv", one)
     result, warnings = bring(source, workspace)
     assert (result["stocks"], result["indices"], result["bars"]) == (2, 0, 60)
-    assert (result["failures"], result["quality"], warnings) == ({}, {}, [])
+    assert (result["failures"], result["quality"]) == ({}, {})
+    assert [warning["key"] for warning in warnings] == ["import.unadjusted"]
     assert [BarStore(workspace).read(one.code) for one in bars] == bars
     metadata = BarStore(workspace).metadata()
     assert metadata["simulated"] is False
@@ -79,6 +80,37 @@ def test_a_vipdoc_folder_with_facts_beside_it_comes_in(workspace, source):
     assert result["facts"] == {"corporate_actions": 1, "stock_list": 1}
     assert ReferenceStore(workspace).read("stock_list")["name"].tolist() == ["浦发银行"]
     assert BarStore(workspace).read("SH000300") == index_walk(DATES)
+
+
+@pytest.mark.parametrize("kind", ["csv", "vipdoc", "one file"])
+def test_facts_in_a_reference_folder_beside_that_of_the_bars_come_in(workspace, source, kind):
+    bars = walk("SH600000", DATES)
+    folder = source / ("vipdoc" if kind == "vipdoc" else "csv")
+    folder.mkdir()
+    if kind == "vipdoc":
+        write_day(day_path(folder, bars.code), bars)
+    else:
+        write_csv(folder / "SH600000.csv", bars)
+    (source / "reference").mkdir()
+    (source / "reference" / "corporate_actions.csv").write_text(
+        "code,date,cash_per_10\nSH600000,2018-01-10,1.5\n"
+    )
+    result, warnings = bring(folder / "SH600000.csv" if kind == "one file" else folder, workspace)
+    assert result["facts"] == {"corporate_actions": 1}
+    assert (result["without_actions"], warnings) == (0, [])
+
+
+def test_stocks_without_corporate_actions_are_said_to_stay_unadjusted(workspace, source):
+    for code in ("SH600000", "SH600001", "SH600002"):
+        write_csv(source / f"{code}.csv", walk(code, DATES))
+    (source / "corporate_actions.csv").write_text("code,date,cash_per_10\nSH600000,2018-01-10,1.5\n")
+    result, warnings = bring(source, workspace)
+    assert result["without_actions"] == 2
+    assert "2 of 3 stocks came in without corporate actions" in warnings[0]["message"]
+    (source / "corporate_actions.csv").write_text(
+        "code,date,cash_per_10\nSH600000,2018-01-10,1.5\nSH600001,2018-01-10,1.5\n"
+    )
+    assert bring(source, workspace)[1] == []
 
 
 def test_max_stocks_takes_the_first_by_code_and_every_index(workspace, source):
@@ -104,7 +136,7 @@ def test_one_bad_file_of_many_is_listed_and_the_others_are_taken(workspace, sour
     assert set(result["failures"]) == {"SH600001", "SH600002", "notes.csv"}
     assert "close not found" in result["failures"]["SH600001"]
     assert "found 'soon', expected a date" in result["failures"]["SH600002"]
-    assert len(warnings) == 3
+    assert [warning["key"] for warning in warnings].count("import.left_out") == 3
     assert BarStore(workspace).metadata()["failures"].keys() == {"SH600001", "SH600002"}
 
 

@@ -122,6 +122,37 @@ def test_a_run_is_resumed_by_its_path_alone(trip):
     assert again["valid_loss"] == result["valid_loss"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"epochs": 2}, "epochs is 2; expected 1, as the run"),
+        ({"batch_size": 2048}, "batch_size is 2048; expected 256"),  # the default, but asked for
+        ({"model": {"hidden_size": 32}}, "hidden_size is 32; expected 16"),
+        ({"codes": ["600519"]}, "codes is "),
+    ],
+)
+def test_an_option_that_the_resumed_run_has_otherwise_is_refused(trip, asked, told):
+    workspace, result = trip
+    settings = TrainSettings.from_json({"resume": result["final"], **asked})
+    with pytest.raises(BadSetting, match=told):
+        train_model(settings, workspace, Progress())
+
+
+def test_a_resumed_run_takes_its_codes_as_people_write_them(trip):
+    workspace, _ = trip
+    codes = ReferenceStore(workspace).read("stock_list")["code"].tolist()[:11]
+    settings = replace(SETTINGS, codes=tuple(codes), name="again")
+    stopped = train_model(settings, workspace, Progress(stop=lambda: True))
+    asked = {"codes": [code[2:] for code in codes], "resume": stopped["resume"]}
+    assert not train_model(TrainSettings.from_json(asked), workspace, Progress())["stopped"]
+
+
+def test_a_resumed_run_may_be_told_its_own_settings_again(trip):
+    workspace, result = trip
+    settings = TrainSettings.from_json({**SETTINGS.to_json(), "resume": result["final"]})
+    assert train_model(settings, workspace, Progress())["checkpoint"] == result["checkpoint"]
+
+
 def test_what_is_asked_wrongly_is_said_in_one_line(trip, tmp_path):
     workspace, _ = trip
     with pytest.raises(BadSetting, match="--all"):

@@ -117,6 +117,13 @@ TEXTS = {
         "{code}: the source tells {sessions} earlier sessions differently now; both versions are in {file}.",
     ),
     "warning.import.volume_units": ("成交量单位判定为：{units}。", "Volumes were read as: {units}."),
+    "warning.import.unadjusted": (
+        "{stocks} 只股票中有 {count} 只没有除权除息资料，价格未复权，分红会被当成下跌。"
+        "请把 corporate_actions.csv 放进数据旁的 reference/ 目录，再导入一次。",
+        "{count} of {stocks} stocks came in without corporate actions: their prices stay unadjusted, and a "
+        "dividend looks like a loss. Put corporate_actions.csv into reference/ beside the bars and import "
+        "again.",
+    ),
     "warning.import.left_out": ("{name} 没有导入，原因见日志。", "{name} was left out; the log says why."),
     "warning.import.set_aside": (
         "{count} 行明显有误，已移到 full_stock_data/set_aside，原因见 quality.csv。",
