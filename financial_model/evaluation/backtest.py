@@ -20,9 +20,9 @@ from ..base.config import BacktestSettings
 from ..base.errors import EmptyTestRange
 from ..market.codes import board_of
 from ..market.rules import (
+    HALF_TICK,
     MINIMUM_COMMISSION_CNY,
     SETTLEMENT_SESSIONS,
-    TICK,
     FeeRates,
     buyable_shares,
     exchange_fee_rates,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-HALF_TICK = TICK / 2
 BLOCK_REASONS = ("suspended", "limit_up", "limit_down", "below_lot", "no_cash")
 # First day of sale -> rates for shares held up to a month, up to a year, longer. Cai Shui [2005] 102 halved
 # the 20 %; [2012] 85 and [2015] 101 made it depend on the holding period.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..base.errors import UnusableForecasts
 from ..forecasting.forecast import QUANTILE_NAMES
+from ..market.rules import HALF_TICK
 
 if TYPE_CHECKING:
     from ..data.panel import Panel
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-
-HALF_TICK = 0.005
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 TICK = 0.01
+HALF_TICK = TICK / 2
+"""How near to a limit a price in binary fractions is still at it."""
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 DateArray = npt.NDArray[np.datetime64]

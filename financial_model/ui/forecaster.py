@@ -19,6 +19,7 @@ from ..data.reference_store import ReferenceStore
 from ..datasets.splits import first_unseen
 from ..evaluation.notes import note_other_market
 from ..market.calendar import Calendar
+from ..market.rules import HALF_TICK
 
 if TYPE_CHECKING:
     from ..forecasting.inference import Predictor
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 HISTORY = 60
-HALF_TICK = 0.005
 
 
 class Forecaster:

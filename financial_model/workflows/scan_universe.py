@@ -15,9 +15,8 @@ from ..evaluation.notes import note_other_market
 from ..forecasting.conditional_inference import open_predictor
 from ..forecasting.forecast import FORECAST_SUFFIXES, QUANTILE_NAMES, write_forecast
 from ..forecasting.inference import Predictor, Rows
+from ..market.rules import HALF_TICK
 from ..models.checkpoint import checkpoint_path
-
-HALF_TICK = 0.005
 
 
 def scan_universe(settings: ForecastSettings, workspace: Workspace, progress: Progress) -> dict[str, Any]:
