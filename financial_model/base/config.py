@@ -79,7 +79,7 @@ class Settings:
         {'stocks': (300, 20)}
         """
         found: dict[str, tuple[Any, Any]] = {}
-        given = getattr(self, "_given", frozenset())
+        given: frozenset[str] = getattr(self, "_given", frozenset())
         for setting in dataclasses.fields(self):  # type: ignore[arg-type]
             mine, theirs = getattr(self, setting.name), getattr(other, setting.name)
             if isinstance(mine, Settings):

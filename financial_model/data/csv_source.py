@@ -2,15 +2,16 @@
 
 Encodings utf-8 (with or without a mark) and gb18030; column names in English or Chinese; dates as
 2018-06-29, 2018/6/29 or 20180629; separators comma, semicolon, tab. Only date, open, high, low, close and
-volume are required. Volume comes in shares or in lots of 100: amount / volume has to lie within low..high,
-and whichever unit makes it so is taken. Where a file has no amount, shares are assumed, which is the
-documented unit; `volume_units` says what was found so that the user can be told.
+volume are required. Volume comes in shares or in lots of 100, amount in CNY, thousands or ten thousands of
+CNY: amount / volume has to lie within low..high, which it does for one pair of units alone. A header that
+names a unit, such as 成交额(万元), narrows the choice. Where a file has no amount, shares are assumed, which
+is the documented unit; `volume_units` says what was found so that the user can be told.
 """
 
 import contextlib
 import io
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,20 @@ _NAME_OF = {alias: name for name, aliases in COLUMN_ALIASES.items() for alias in
 _UNIT = re.compile(r"[(\[（【](.*?)[)\]）】]")
 NULLS = ["", "nan", "NaN", "NAN", "null", "NULL", "None", "none", "--", "-", "N/A", "#N/A"]
 LOT = 100.0
+# What one of each unit is in shares and in CNY, and how headers name it. No two pairs share a quotient, so
+# a mean price tells both.
+VOLUME_UNITS = {"shares": 1.0, "lots": LOT}
+AMOUNT_UNITS = {"CNY": 1.0, "thousand CNY": 1e3, "ten thousand CNY": 1e4}
+_WORDS = {
+    "volume": {"股": "shares", "shares": "shares", "手": "lots", "lots": "lots"},
+    "amount": {
+        "元": "CNY",
+        "cny": "CNY",
+        "千元": "thousand CNY",
+        "万元": "ten thousand CNY",
+        "万": "ten thousand CNY",
+    },
+}
 # amount / volume is a mean price: it lies within low..high up to rounding of the amount.
 UNIT_TOLERANCE = 0.02
 FIRST_DAY, LAST_DAY = np.array(["1900-01-01", "2199-12-31"], dtype="datetime64[D]").astype(int)
@@ -98,7 +113,7 @@ class CsvSource:
 
 
 def read_bars_csv(path: Path, code: str) -> tuple[Bars, str]:
-    """The bars of one CSV file and the unit its volume was in ("shares", "lots", "assumed shares").
+    """The bars of one CSV file in shares and CNY, and the units they were in as `units_of` tells them.
 
     Rows stay as they are and in their order, holes as NaN: judging them is `quality`'s part. BadTable
     names the row or column that cannot be read.
@@ -106,18 +121,19 @@ def read_bars_csv(path: Path, code: str) -> tuple[Bars, str]:
     data = decode(path)
     separator = _separator(data)
     header = data[: data.find(b"\n")] if b"\n" in data else data
-    names, unit = _columns(path, header.decode("utf-8", "replace"), separator)
+    names, said = _columns(path, header.decode("utf-8", "replace"), separator)
     table = _read_table(path, data, separator, names)
     columns: dict[str, npt.NDArray[Any]] = {"date": parse_dates(path, table["date"])}
     for name in BAR_COLUMNS[1:]:
         if name in table:
             columns[name] = _numbers(path, name, table[name])
     bars = Bars.of(code, **columns)
-    if unit == "" and not is_index(code):
-        unit = volume_unit(bars)
-    if unit == "lots":
-        bars = replace(bars, volume=bars.volume * LOT)
-    return bars, unit or "shares"
+    if is_index(code):  # its volume counts shares of many prices, so no mean price tells its units
+        volume, amount, told = said.get("volume", "shares"), said.get("amount", "CNY"), ""
+    else:
+        volume, amount, told = units_of(bars, said)
+    bars = replace(bars, volume=bars.volume * VOLUME_UNITS[volume], amount=bars.amount * AMOUNT_UNITS[amount])
+    return bars, told or volume
 
 
 def decode(path: Path) -> bytes:
@@ -149,15 +165,20 @@ def _separator(data: bytes) -> str:
     return max((",", ";", "\t"), key=lambda separator: first.count(separator.encode()))
 
 
-def _columns(path: Path, header: str, separator: str) -> tuple[list[str], str]:
-    """Our names of a header's columns ("" for others), and the volume's unit where the header says it."""
-    names, unit = [], ""
+def _columns(path: Path, header: str, separator: str) -> tuple[list[str], dict[str, str]]:
+    """Our names of a header's columns ("" for others), and the units of volume and amount that it names."""
+    names: list[str] = []
+    units: dict[str, str] = {}
     for text in header.strip("\r\n").split(separator):
         text = text.strip().strip('"').strip()
         plain = _UNIT.sub("", text).replace(" ", "").lower()
         name = _NAME_OF.get(plain, "")
-        if name == "volume" and (said := _UNIT.search(text)):
-            unit = {"手": "lots", "lots": "lots", "股": "shares", "shares": "shares"}.get(said[1].lower(), "")
+        if name in _WORDS and name not in names and (said := _UNIT.search(text)):
+            unit = _WORDS[name].get(said[1].strip().lower())
+            if unit is None:
+                expected = f"one of {', '.join(_WORDS[name])}, or no unit"
+                raise BadTable(path, f"the header, unit of {name}", said[1], expected)
+            units[name] = unit
         names.append("" if name in names else name)
     if missing := [name for name in REQUIRED if name not in names]:
         raise BadTable(
@@ -166,7 +187,7 @@ def _columns(path: Path, header: str, separator: str) -> tuple[list[str], str]:
             header.strip()[:60],
             f"the columns {', '.join(REQUIRED)} ({' and '.join(missing)} not found)",
         )
-    return names, unit
+    return names, units
 
 
 def _read_table(path: Path, data: bytes, separator: str, names: list[str]) -> dict[str, pa.Array]:
@@ -251,22 +272,36 @@ def dates_of(
     return np.where(possible, dates, np.datetime64("NaT", "D"))
 
 
-def volume_unit(bars: Bars) -> str:
-    """ "shares" or "lots": whichever puts amount / volume within low..high on more sessions.
+def units_of(bars: Bars, said: Mapping[str, str]) -> tuple[str, str, str]:
+    """(unit of volume, unit of amount, how to tell them), of which amount / volume lies within low..high.
 
-    "assumed shares" where amounts are missing, "unclear" where neither fits half of the sessions.
+    `said` holds what the header names. Told is "shares" for shares and CNY, "assumed shares" where
+    amounts are missing, "unclear units" where no pair fits half of the sessions: those stay as the header
+    names them, or shares and CNY.
     """
+    volume, amount = said.get("volume", "shares"), said.get("amount", "CNY")
     told = (bars.volume > 0) & (bars.amount > 0) & (bars.low > 0) & (bars.high >= bars.low)
     if not told.any():
-        return "assumed shares"
+        return volume, amount, volume if "volume" in said else "assumed shares"
     price = bars.amount[told] / bars.volume[told]
     low, high = bars.low[told] * (1 - UNIT_TOLERANCE), bars.high[told] * (1 + UNIT_TOLERANCE)
-    fits = {
-        unit: float(np.mean((price / size >= low) & (price / size <= high)))
-        for unit, size in (("shares", 1.0), ("lots", LOT))
-    }
-    best = max(fits, key=lambda unit: fits[unit])
-    return best if fits[best] >= 0.5 else "unclear"
+    pairs = [
+        (one, other)
+        for one in VOLUME_UNITS
+        for other in AMOUNT_UNITS
+        if said.get("volume", one) == one and said.get("amount", other) == other
+    ]
+
+    def fit(pair: tuple[str, str]) -> float:
+        """Share of the sessions whose mean price is right in these units."""
+        mean = price * (AMOUNT_UNITS[pair[1]] / VOLUME_UNITS[pair[0]])
+        return float(np.mean((mean >= low) & (mean <= high)))
+
+    best = max(pairs, key=fit)
+    if fit(best) < 0.5:
+        return volume, amount, "unclear units"
+    volume, amount = best
+    return volume, amount, volume if amount == "CNY" else f"{volume} with amounts in {amount}"
 
 
 def table_text(columns: dict[str, npt.NDArray[Any]]) -> bytes:

@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,6 +39,43 @@ def test_volumes_in_lots_are_found_by_the_mean_price_and_turned_into_shares(tmp_
     bars, unit = read_bars_csv(path, "SH600000")
     assert unit == "lots"
     assert bars == BARS
+
+
+@given(
+    seed=st.integers(0, 50),
+    start=st.sampled_from([1.5, 10.0, 300.0, 1800.0]),
+    volume=st.sampled_from([("shares", 1, "股"), ("lots", 100, "手")]),
+    amount=st.sampled_from(
+        [("CNY", 1, "元"), ("thousand CNY", 1000, "千元"), ("ten thousand CNY", 10_000, "万元")]
+    ),
+    named=st.tuples(st.booleans(), st.booleans()),
+)
+def test_every_pair_of_units_gives_the_same_bars_and_is_told(
+    tmp_path_factory, seed, start, volume, amount, named
+):
+    bars = walk("SH600000", sessions(30), seed=seed, start=start)
+    written = replace(bars, volume=bars.volume / volume[1], amount=bars.amount / amount[1])
+    headers = {"volume": f"成交量({volume[2]})"} if named[0] else {}
+    headers |= {"amount": f"成交额（{amount[2]}）"} if named[1] else {}
+    path = write_csv(tmp_path_factory.mktemp("units") / "a.csv", written, headers=headers)
+    read, told = read_bars_csv(path, "SH600000")
+    np.testing.assert_array_equal(read.volume, bars.volume)
+    np.testing.assert_allclose(read.amount, bars.amount, rtol=1e-6)
+    assert told == volume[0] + ("" if amount[1] == 1 else f" with amounts in {amount[0]}")
+
+
+@pytest.mark.parametrize("headers", [{}, {"volume": "成交量(股)"}])
+def test_units_that_fit_no_price_are_told_as_unclear(tmp_path, headers):
+    odd = replace(BARS, volume=BARS.volume * 37)
+    bars, told = read_bars_csv(write_csv(tmp_path / "a.csv", odd, headers=headers), "SH600000")
+    assert told == "unclear units"
+    np.testing.assert_array_equal(bars.volume, odd.volume)
+
+
+def test_a_unit_in_the_header_that_nobody_knows_is_refused(tmp_path):
+    path = write_csv(tmp_path / "a.csv", BARS, headers={"amount": "成交额(桶)"})
+    with pytest.raises(BadTable, match=r"unit of amount: found '桶', expected one of 元"):
+        read_bars_csv(path, "SH600000")
 
 
 def test_without_amounts_shares_are_assumed_and_said_so(tmp_path):
