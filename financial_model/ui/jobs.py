@@ -20,13 +20,11 @@ import math
 import os
 import re
 import secrets
-import shlex
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, dataclass, field, fields, replace
-from datetime import date
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -56,6 +54,7 @@ from ..base.errors import (
 from ..base.progress import EVENT_FILE, RESULT_FILE, STOP_FILE, Event
 from ..base.workspace import Workspace, locked, read_json, write_json
 from . import processes
+from .command_line import command_line
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SETTINGS_FILE, INPUT_FILE, PROCESS_FILE, LOG_FILE = "settings.json", "input.json", "process.json", "log.txt"
@@ -636,75 +635,3 @@ def _bound_log(path: Path) -> None:
             file.write(b"(the older part was dropped)\n" + kept.partition(b"\n")[2])
     except OSError:
         return
-
-
-# ---------------------------------------------------------------------- the command a person could type
-
-# settings field -> the option of the shell, where it is not the field's own name
-OPTION_NAMES = {
-    "first": "from",
-    "last": "to",
-    "servers": "server",
-    "checkpoints": "checkpoint",
-    "cash_cny": "cash",
-}
-REPEATED = {"servers", "checkpoints"}
-ON_OFF = {
-    "mixed_precision": "full-precision",
-    "compile": "no-compile",
-    "baselines": "no-baselines",
-    "with_conditions": "without-conditions",
-}
-# Fields that no option sets; they travel in a file of settings.
-FILE_ONLY = {
-    "weight_decay",
-    "gradient_clip",
-    "commission_rate",
-    "slippage_rate",
-    "index",
-    "conditions",
-    "train",
-}
-FILE_ONLY |= {"industry_embedding", "style_embedding", "regime_embedding"}
-
-
-def command_line(command: str, settings: Settings) -> str:
-    """The line that does the same from a shell, with the options that differ from their defaults.
-
-    >>> command_line("train", TrainSettings(epochs=2))
-    'python -m financial_model train --model conditional --epochs 2'
-    """
-    words = ["python", "-m", "financial_model", command]
-    needs_file = False
-    if isinstance(settings, TrainSettings):
-        words += ["--model", settings.model.model]
-        needs_file = _add_options(words, settings.model, {"model"}, "train")
-    needs_file = _add_options(words, settings, {"model", "path"}, command) or needs_file
-    if isinstance(settings, ImportSettings):
-        words.append(settings.path)
-    if needs_file:
-        words += ["--config", "settings.json"]
-    return shlex.join(words)
-
-
-def _add_options(words: list[str], settings: Settings, skipped: set[str], command: str) -> bool:
-    """Append the options; whether something is left that only a file can say."""
-    needs_file = False
-    for item in fields(settings):  # type: ignore[arg-type]
-        value = getattr(settings, item.name)
-        default = item.default_factory() if item.default_factory is not MISSING else item.default
-        if item.name in skipped or value == default or (command == "scan" and item.name == "all"):
-            continue
-        if item.name in FILE_ONLY or (item.name == "holding" and command == "train"):
-            needs_file = True
-            continue
-        option = "--" + OPTION_NAMES.get(item.name, item.name).replace("_", "-")
-        if isinstance(value, bool):
-            words.append(option if value else "--" + ON_OFF[item.name])
-        elif isinstance(value, tuple):
-            texts = [str(part) for part in value]
-            for text in texts if item.name in REPEATED else [",".join(texts)]:
-                words += [option, text]
-        else:
-            words += [option, value.isoformat() if isinstance(value, date) else str(value)]
-    return needs_file

@@ -20,7 +20,8 @@ from financial_model.base.config import (
 from financial_model.base.errors import NoSuchJob, QueueFull
 from financial_model.cli import app as shell
 from financial_model.ui import processes
-from financial_model.ui.jobs import JOB_ID, MAX_POINTS, MAX_WAITING, Jobs, Trail, command_line
+from financial_model.ui.command_line import command_line
+from financial_model.ui.jobs import JOB_ID, MAX_POINTS, MAX_WAITING, Jobs, Trail
 
 
 def state_of(jobs, job):
