@@ -9,7 +9,7 @@ so a reload, a second browser or a new start of the page finds it where it is:
 | input.json | who queues it | the settings alone, read by the command |
 | process.json | who starts it | pid, identity, started_at; then exit_code |
 | events.jsonl, result.json, log.txt | the job | see base/progress |
-| stop | who stops it | nothing; its presence asks |
+| stop | who stops it | nothing, or that it ends at once; its presence asks |
 
 One heavy job runs at a time and the others wait in the order they came; light ones run beside it.
 """
@@ -58,6 +58,7 @@ from .command_line import command_line
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SETTINGS_FILE, INPUT_FILE, PROCESS_FILE, LOG_FILE = "settings.json", "input.json", "process.json", "log.txt"
+AT_ONCE = "at once"
 JOB_ID = re.compile(r"\d{8}_\d{6}_[a-z-]{1,20}_[0-9a-f]{4}")
 
 # command -> (settings, whether it waits for other heavy ones)
@@ -346,7 +347,8 @@ class Jobs:
         """
         job = self.get(job_id)
         if job.is_active:
-            (job.folder / STOP_FILE).touch()
+            # Who is starting it just now knows its pid before we do, and ends it if that stands here.
+            (job.folder / STOP_FILE).write_text(AT_ONCE if at_once else "", encoding="utf-8")
             if at_once and job.pid is not None and job.identity is not None:
                 processes.end_at_once(job.pid, job.identity)
         self._wake.set()
@@ -435,6 +437,8 @@ class Jobs:
         self._children[job.id] = child
         record |= {"pid": child.pid, "identity": processes.identity(child.pid)}
         write_json(job.folder / PROCESS_FILE, record)
+        if _tail(job.folder / STOP_FILE, 100) == AT_ONCE and record["identity"] is not None:
+            processes.end_at_once(child.pid, record["identity"])
 
     def _default_command(self, job: Job) -> list[str]:
         return [

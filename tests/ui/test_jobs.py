@@ -99,6 +99,22 @@ def test_a_job_that_does_not_hear_can_be_ended_at_once(make_jobs, wait):
     wait(lambda: state_of(jobs, job) == "stopped")
 
 
+def test_a_job_told_to_end_at_once_while_it_is_being_started_ends(make_jobs, wait, monkeypatch):
+    """Between the two records of a start it counts as running and nobody else knows its pid."""
+    jobs = make_jobs({"sleep_s": 600, "deaf": True})
+    job = jobs.start("train", TrainSettings())
+    spawn = processes.spawn
+
+    def stopped_meanwhile(*arguments):
+        child = spawn(*arguments)
+        jobs.stop(job.id, at_once=True)
+        return child
+
+    monkeypatch.setattr(processes, "spawn", stopped_meanwhile)
+    jobs.advance()
+    wait(lambda: state_of(jobs, job) == "stopped")
+
+
 def test_a_job_outlives_the_page_and_a_new_page_finds_it(make_jobs, wait):
     plan = {"sleep_s": 1.0, "events": [{"kind": "progress", "done": 5, "total": 10, "unit": "stocks"}]}
     old = make_jobs(plan).open()
