@@ -1,11 +1,15 @@
 """How soon the page answers and can be used, against a minimal Gradio page; how soon the command line does.
 
     python benchmarks/page.py [--repeats 5] [--server-only]
+    python benchmarks/page.py --idle 30
 
 From the start of a fresh process to the last byte of its first answer to `GET /`, and on to where a browser
 has drawn it and a click was answered (where Playwright and Chromium are there). The bound is a page of one
 text box on the same Gradio in the same run; the two alternate, so that other work on the machine slows both
 alike. `--help` is held against a Python that does nothing. Processor seconds are those of the server.
+
+With --idle: what a browser without a GPU spends on a page that is open and looked at while nothing happens,
+in processor seconds of all its processes (Linux), once the page has stood for as long before.
 """
 
 import argparse
@@ -61,9 +65,8 @@ def ask(port: int) -> bool:
 def opened(command: list[str], port: int, folder: str, use: Callable[[], None] | None) -> tuple[float, ...]:
     """(seconds to the first answer, seconds until it can be used, processor seconds) of a fresh page."""
     begun, before = time.perf_counter(), children_cpu_s()
-    quiet = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "PYTHONPATH": str(REPOSITORY)}
     with subprocess.Popen(
-        command, cwd=folder, env=quiet, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, cwd=folder, env=quiet(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         try:
             while not ask(port):
@@ -127,6 +130,68 @@ def user(chromium: Any, port: int, click: str, then: str) -> Callable[[], None] 
     return visit
 
 
+def idle_cpu_s(chromium: Any, command: list[str], port: int, folder: str, seconds: float) -> float:
+    """Processor seconds of the browser while a page is open and idle for so long."""
+    with subprocess.Popen(
+        command, cwd=folder, env=quiet(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            while not ask(port):
+                time.sleep(0.1)
+            context = chromium.new_context(locale="en-US", viewport={"width": 1280, "height": 900})
+            page = context.new_page()
+            page.goto(f"http://127.0.0.1:{port}/", timeout=1000 * PATIENCE_S)
+            page.wait_for_selector("textarea, #chips .name", timeout=1000 * PATIENCE_S)
+            page.wait_for_timeout(1000 * seconds)
+            before = browser_cpu_s()
+            page.wait_for_timeout(1000 * seconds)
+            spent = browser_cpu_s() - before
+            context.close()
+        finally:
+            process.kill()
+            process.wait()
+    return spent
+
+
+def browser_cpu_s() -> float:
+    """Processor seconds so far of every process of the browser that this one has started."""
+    parents, spent = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            name, fields = (folder / "stat").read_text().rsplit(")", 1)
+            cells = fields.split()
+            parents[int(folder.name)] = int(cells[1])
+            if "chrom" in name:
+                spent[int(folder.name)] = (int(cells[11]) + int(cells[12])) / os.sysconf("SC_CLK_TCK")
+
+    def is_mine(pid: int) -> bool:
+        return pid == os.getpid() or (pid in parents and is_mine(parents[pid]))
+
+    return sum(seconds for pid, seconds in spent.items() if is_mine(pid))
+
+
+def quiet() -> dict[str, str]:
+    return {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "PYTHONPATH": str(REPOSITORY)}
+
+
+def report_idle(chromium: Any, script: Path, folder: str, seconds: float, repeats: int) -> None:
+    found: dict[str, list[float]] = {"minimal": [], "page": []}
+    for _ in range(repeats):
+        port = free_port()
+        minimal = [sys.executable, str(script), str(port)]
+        found["minimal"].append(idle_cpu_s(chromium, minimal, port, folder, seconds))
+        port = free_port()
+        page = [sys.executable, str(REPOSITORY / "gradio_app.py"), "--no-browser", "--port", str(port)]
+        found["page"].append(idle_cpu_s(chromium, [*page, "--workspace", folder], port, folder, seconds))
+    rows = [
+        [name, f"{statistics.median(spent):.2f} ({min(spent):.2f} to {max(spent):.2f})"]
+        for name, spent in (("minimal Gradio page", found["minimal"]), ("the page", found["page"]))
+    ]
+    print_table(
+        f"Idle for {seconds:.0f} s, {repeats} repeats", ("what", "browser, processor s (spread)"), rows
+    )
+
+
 def row(name: str, found: list[tuple[float, ...]], bound: list[tuple[float, ...]]) -> list[str]:
     cells = [name]
     for kind in range(3):
@@ -143,11 +208,16 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--server-only", action="store_true", help="no visits of a browser")
+    parser.add_argument("--idle", type=float, help="seconds that a browser rests on an open page")
     options = parser.parse_args()
     found: dict[str, list[tuple[float, ...]]] = {"minimal": [], "page": [], "python": [], "help": []}
     with tempfile.TemporaryDirectory() as folder, browser(not options.server_only) as chromium:
         script = Path(folder) / "minimal.py"
         script.write_text(MINIMAL)
+        if options.idle:
+            print(describe_machine("gradio"))
+            report_idle(chromium, script, folder, options.idle, options.repeats)
+            return
         for repeat in range(options.repeats + 1):
             once = {}
             port = free_port()

@@ -9,7 +9,7 @@ so a reload, a second browser or a new start of the page finds it where it is:
 | input.json | who queues it | the settings alone, read by the command |
 | process.json | who starts it | pid, identity, started_at; then exit_code |
 | events.jsonl, result.json, log.txt | the job | see base/progress |
-| stop | who stops it | nothing; its presence asks |
+| stop | who stops it | nothing, or that it ends at once; its presence asks |
 
 One heavy job runs at a time and the others wait in the order they came; light ones run beside it.
 """
@@ -20,13 +20,11 @@ import math
 import os
 import re
 import secrets
-import shlex
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, dataclass, field, fields, replace
-from datetime import date
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -56,9 +54,11 @@ from ..base.errors import (
 from ..base.progress import EVENT_FILE, RESULT_FILE, STOP_FILE, Event
 from ..base.workspace import Workspace, locked, read_json, write_json
 from . import processes
+from .command_line import command_line
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SETTINGS_FILE, INPUT_FILE, PROCESS_FILE, LOG_FILE = "settings.json", "input.json", "process.json", "log.txt"
+AT_ONCE = "at once"
 JOB_ID = re.compile(r"\d{8}_\d{6}_[a-z-]{1,20}_[0-9a-f]{4}")
 
 # command -> (settings, whether it waits for other heavy ones)
@@ -354,22 +354,13 @@ class Jobs:
         """
         job = self.get(job_id)
         if job.is_active:
-            (job.folder / STOP_FILE).touch()
-            if at_once:
-                self._end_at_once(job_id)
+            # Who is starting it just now knows its pid before we do, and ends it if that stands here.
+            (job.folder / STOP_FILE).write_text(AT_ONCE if at_once else "", encoding="utf-8")
+            job = self.get(job_id)  # looked at again: the start may have ended before the file stood there
+            if at_once and job.pid is not None and job.identity is not None:
+                processes.end_at_once(job.pid, job.identity)
         self._wake.set()
         return self.get(job_id)
-
-    def _end_at_once(self, job_id: str) -> None:
-        """End the process of a job; one that is just being started is waited for until it has a number."""
-        deadline = time.monotonic() + START_GRACE_S
-        while (job := self.get(job_id)).is_running:
-            if job.pid is not None and job.identity is not None:
-                processes.end_at_once(job.pid, job.identity)
-                return
-            if time.monotonic() > deadline:
-                return
-            time.sleep(0.02)
 
     def delete(self, job_id: str) -> None:
         """Forget an ended job: its folder goes."""
@@ -454,6 +445,8 @@ class Jobs:
         self._children[job.id] = child
         record |= {"pid": child.pid, "identity": processes.identity(child.pid)}
         write_json(job.folder / PROCESS_FILE, record)
+        if _tail(job.folder / STOP_FILE, 100) == AT_ONCE and record["identity"] is not None:
+            processes.end_at_once(child.pid, record["identity"])
 
     def _default_command(self, job: Job) -> list[str]:
         return [
@@ -654,75 +647,3 @@ def _bound_log(path: Path) -> None:
             file.write(b"(the older part was dropped)\n" + kept.partition(b"\n")[2])
     except OSError:
         return
-
-
-# ---------------------------------------------------------------------- the command a person could type
-
-# settings field -> the option of the shell, where it is not the field's own name
-OPTION_NAMES = {
-    "first": "from",
-    "last": "to",
-    "servers": "server",
-    "checkpoints": "checkpoint",
-    "cash_cny": "cash",
-}
-REPEATED = {"servers", "checkpoints"}
-ON_OFF = {
-    "mixed_precision": "full-precision",
-    "compile": "no-compile",
-    "baselines": "no-baselines",
-    "with_conditions": "without-conditions",
-}
-# Fields that no option sets; they travel in a file of settings.
-FILE_ONLY = {
-    "weight_decay",
-    "gradient_clip",
-    "commission_rate",
-    "slippage_rate",
-    "index",
-    "conditions",
-    "train",
-}
-FILE_ONLY |= {"industry_embedding", "style_embedding", "regime_embedding"}
-
-
-def command_line(command: str, settings: Settings) -> str:
-    """The line that does the same from a shell, with the options that differ from their defaults.
-
-    >>> command_line("train", TrainSettings(epochs=2))
-    'python -m financial_model train --model conditional --epochs 2'
-    """
-    words = ["python", "-m", "financial_model", command]
-    needs_file = False
-    if isinstance(settings, TrainSettings):
-        words += ["--model", settings.model.model]
-        needs_file = _add_options(words, settings.model, {"model"}, "train")
-    needs_file = _add_options(words, settings, {"model", "path"}, command) or needs_file
-    if isinstance(settings, ImportSettings):
-        words.append(settings.path)
-    if needs_file:
-        words += ["--config", "settings.json"]
-    return shlex.join(words)
-
-
-def _add_options(words: list[str], settings: Settings, skipped: set[str], command: str) -> bool:
-    """Append the options; whether something is left that only a file can say."""
-    needs_file = False
-    for item in fields(settings):  # type: ignore[arg-type]
-        value = getattr(settings, item.name)
-        default = item.default_factory() if item.default_factory is not MISSING else item.default
-        if item.name in skipped or value == default or (command == "scan" and item.name == "all"):
-            continue
-        if item.name in FILE_ONLY or (item.name == "holding" and command == "train"):
-            needs_file = True
-            continue
-        option = "--" + OPTION_NAMES.get(item.name, item.name).replace("_", "-")
-        if isinstance(value, bool):
-            words.append(option if value else "--" + ON_OFF[item.name])
-        elif isinstance(value, tuple):
-            texts = [str(part) for part in value]
-            for text in texts if item.name in REPEATED else [",".join(texts)]:
-                words += [option, text]
-        else:
-            words += [option, value.isoformat() if isinstance(value, date) else str(value)]
-    return needs_file

@@ -313,7 +313,7 @@ def coverage_chart(result: Json | None, t: Translate) -> Json:
         "hovermode": "closest",
         "margin": {"l": 84, "r": 128, "t": 4, "b": 24},
         "annotations": notes,
-        "xaxis": x_axis(range=[0, max(total, 1)], tickformat=",d", nticks=6),
+        "xaxis": x_axis(range=[0, max(total, 1)], tickformat=",d", nticks=5, tickangle=0),
         "yaxis": y_axis(type="category", autorange="reversed", showgrid=False, nticks=12),
     }
     return card(

@@ -9,9 +9,10 @@ import gradio as gr
 from ...base.config import DownloadSettings, PanelSettings, SimulateSettings
 from ...base.errors import FinancialModelError
 from .. import actions, widgets
+from ..command_line import command_line
 from ..download_charts import speed_chart, years_chart
 from ..frame import Page, View
-from ..jobs import Job, command_line
+from ..jobs import Job
 from ..live_chart import LiveChart
 from ..market_status import MarketStatus
 from ..pictures import DOOR_PICTURES

@@ -11,6 +11,7 @@ from ...base.config import BacktestSettings, EvaluateSettings, Settings, TrainSe
 from ...base.errors import BadSetting, FinancialModelError
 from .. import actions, widgets
 from ..checkpoints import choose_checkpoint, run_of
+from ..command_line import command_line
 from ..evaluation_charts import (
     baseline_name,
     coverage_chart,
@@ -23,7 +24,7 @@ from ..evaluation_charts import (
     turnover_chart,
 )
 from ..frame import Page, View
-from ..jobs import Job, command_line
+from ..jobs import Job
 from ..live_chart import LiveChart
 from ..result_reader import ResultReader
 from ..runs import Run, RunReader

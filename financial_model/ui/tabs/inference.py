@@ -12,10 +12,11 @@ from ...base.config import ForecastSettings
 from ...base.errors import BadSetting, FinancialModelError, NoBarsFound
 from .. import actions, widgets
 from ..checkpoints import choose_checkpoint
+from ..command_line import command_line
 from ..forecast_charts import accuracy_chart, fan_chart, hits_chart, simple
 from ..forecaster import Forecaster, chance_of_rise
 from ..frame import Page, View
-from ..jobs import Job, command_line
+from ..jobs import Job
 from ..live_chart import LiveChart
 from ..ranking import MAX_SHOWN, narrow, ranking_columns, ranking_table
 from ..result_reader import ResultReader

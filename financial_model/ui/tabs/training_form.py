@@ -13,8 +13,9 @@ from ...base.config import INDUSTRIES, LossName, ModelName, ModelSettings, Train
 from ...base.errors import DamagedFile, FinancialModelError
 from ...base.workspace import Workspace, check_name, read_json, write_json
 from .. import actions, widgets
+from ..command_line import command_line
 from ..frame import Page, View, tab_of
-from ..jobs import Job, command_line
+from ..jobs import Job
 from ..live_chart import LiveChart
 from ..training_charts import industry_chart, loss_chart, parts_chart, rank_ic_chart
 from ..translations import Translate, figure
