@@ -468,6 +468,8 @@ class Trainer:
 
     def _revive(self, saved: dict[str, Any]) -> Trained:
         """Weights with their validation outputs, which a checkpoint leaves out: they are made anew."""
+        if type(saved["scale"]) is not float or not 0 < saved["scale"] < math.inf:
+            raise ValueError(f"the scale of its score is {str(saved['scale'])[:40]}")
         self.model.load_state_dict(saved["weights"])
         return Trained(saved["weights"], saved["scale"], self.validate().trained.output)
 
