@@ -306,8 +306,9 @@ class QueueFull(FinancialModelError):
 class NoSuchJob(FinancialModelError):
     """A job's id that no folder of the workspace bears."""
 
-    def __init__(self, job: str) -> None:
-        super().__init__(f"There is no job {job[:80]!r} in this workspace.", job=job[:80])
+    def __init__(self, job: Any) -> None:
+        shown = str(job)[:80]  # a program may ask for anything
+        super().__init__(f"There is no job {shown!r} in this workspace.", job=shown)
 
 
 class NoServerAnswers(FinancialModelError):

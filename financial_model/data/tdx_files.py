@@ -50,7 +50,8 @@ class TdxFiles:
         self._paths: dict[str, Path] = {}
         for path in sorted(vipdoc.glob("*/lday/*.[dD][aA][yY]")):
             code = path.stem.upper()
-            if is_stock(code) or is_index(code):
+            # A pipe or a device of that name would be waited for, or read, without end.
+            if (is_stock(code) or is_index(code)) and path.is_file():
                 self._paths[code] = path
         if not self._paths:
             raise NoBarsFound(vipdoc, "day files such as sh/lday/sh600000.day")

@@ -67,7 +67,7 @@ def publish(page: Page) -> None:
 
 def settings_of(command: str, values: Any) -> Any:
     """The settings of a command from their JSON; BadSetting names what does not fit."""
-    if command not in COMMANDS:
+    if not isinstance(command, str) or command not in COMMANDS:
         raise BadSetting("command", command, f"one of {', '.join(COMMANDS)}")
     kind, _ = COMMANDS[command]
     if command == "import" and isinstance(values, dict) and "path" in values:

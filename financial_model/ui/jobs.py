@@ -293,8 +293,10 @@ class Jobs:
     def start(self, command: str, settings: Settings, after: str | None = None) -> Job:
         """Queue a job; it starts at once when nothing heavy is in its way. QueueFull beyond twenty waiting.
 
-        after: the id of a job that must end well before this one starts.
+        after: the id of a job that must end well before this one starts; NoSuchJob for what can be none.
         """
+        if after is not None and not (isinstance(after, str) and JOB_ID.fullmatch(after)):
+            raise NoSuchJob(after)
         kind, _ = COMMANDS[command]
         if not isinstance(settings, kind):
             raise TypeError(f"{command} takes {kind.__name__}, not {type(settings).__name__}")

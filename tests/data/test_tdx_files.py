@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,15 @@ def test_any_bytes_are_read_or_refused(data):
 @given(day_files)
 def test_any_bytes_are_read_or_refused_ten_thousand_times(data):
     fuzz_day(data)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders there")
+def test_a_pipe_that_is_named_like_a_day_file_is_not_waited_for(tmp_path):
+    folder = tmp_path / "sh" / "lday"
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "sh600000.day")
+    with pytest.raises(NoBarsFound):
+        TdxFiles(tmp_path)
 
 
 @pytest.mark.real_data

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from financial_model import cli
 from financial_model.base.config import DownloadSettings, TrainSettings
-from financial_model.base.errors import BadSetting, FinancialModelError
+from financial_model.base.errors import BadSetting, FinancialModelError, NoSuchJob
 from financial_model.base.workspace import Workspace, write_json
 from financial_model.ui import actions, api
 from financial_model.ui.jobs import COMMANDS, Jobs
@@ -97,6 +97,20 @@ def test_fields_of_the_interface(tmp_path_factory, data):
     if root.exists():
         assert [path.name for path in root.iterdir()] == ["workspace"]
         assert {path.name for path in (root / "workspace").iterdir()} <= {"jobs"}
+
+
+@pytest.mark.parametrize("strange", ["\ud800", "../x", 7, ["a"], {"a": 1}])
+def test_what_can_be_no_job_or_no_command_is_said_to_be_none(tmp_path, strange):
+    jobs = Jobs(Workspace(tmp_path))
+    with pytest.raises(NoSuchJob):
+        jobs.start("simulate", api.settings_of("simulate", {}), strange)
+    for act in (jobs.get, jobs.stop):
+        with pytest.raises(NoSuchJob) as refused:
+            act(strange)
+        str(refused.value).encode()
+    with pytest.raises(BadSetting, match="command is"):
+        api.settings_of(strange, {})
+    assert jobs.all() == []
 
 
 @door
