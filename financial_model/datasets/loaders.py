@@ -23,7 +23,8 @@ class Batch:
 
     window (B, T, F), summary (B, K), market (B, M), conditions (B, C) int64, volatility (B,) of daily log
     returns, target (B, H) standardised log return path and label (B,) tradable forward return (both NaN
-    where unknown), session (B,) and row (B,) int64, positions in the panel.
+    where unknown, the label also where t+1 closes locked at a limit, so that nobody could have bought),
+    session (B,) and row (B,) int64, positions in the panel.
     """
 
     window: Tensor

@@ -16,8 +16,11 @@ from torch import Tensor
 
 from ..data.panel import CONDITIONS, Panel
 from ..kernels.triton_optimized_model import gather_windows
+from ..market.rules import TICK
 from .features import Features, without_surroundings
 from .loaders import Batch
+
+HALF_TICK = TICK / 2
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,8 @@ class MarketMatrices:
     """The panel as a network reads it, on one device; N rows of the panel, S sessions, C codes.
 
     sequence (N, F), summary (N, K), market (S, M), conditions: an int8 (N,) each, in the order of CONDITIONS,
-    volatility (N,), close (N,) float64 backward-adjusted, session (N,), code (N,), offsets (C+1,): rows of
-    code i are offsets[i]:offsets[i+1].
+    volatility (N,), close (N,) float64 backward-adjusted, raw_close, limit_up and limit_down (N,) in CNY,
+    session (N,), code (N,), offsets (C+1,): rows of code i are offsets[i]:offsets[i+1].
 
     On the CPU all of it are views of the files on disk, so that opening the largest panel reads nothing.
     """
@@ -37,6 +40,9 @@ class MarketMatrices:
     conditions: tuple[Tensor, ...]
     volatility: Tensor
     close: Tensor
+    raw_close: Tensor
+    limit_up: Tensor
+    limit_down: Tensor
     session: Tensor
     code: Tensor
     offsets: Tensor
@@ -61,6 +67,7 @@ class MarketMatrices:
     def _batch(self, window: Tensor, rows: Tensor) -> Batch:
         session = self.session[rows].long()
         target, label = self.targets(rows)
+        label = torch.where(self.is_locked_at_entry(rows), torch.nan, label)
         return Batch(
             window=window,
             summary=self.summary[rows].to(window.dtype),
@@ -74,12 +81,21 @@ class MarketMatrices:
         )
 
     def targets(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """(target (B, H), label (B,)) of these rows as in `Batch`, the same as `datasets.targets` gives."""
+        """(target (B, H), label (B,)) of these rows, the same as `datasets.targets` gives.
+
+        What a forecast is judged by: a `Batch` has no label where nobody could have bought.
+        """
         path = self._log_return_path(rows, max(self.prediction_length, 1 + self.holding))
         steps = torch.arange(1, self.prediction_length + 1, dtype=torch.float64, device=self.device)
         target = path[:, : len(steps)] / (self.volatility[rows].double()[:, None] * steps.sqrt())
         target = torch.where(target.isfinite(), target, torch.nan)
         return target.float(), torch.expm1(path[:, self.holding] - path[:, 0]).float()
+
+    def is_locked_at_entry(self, rows: Tensor) -> Tensor:
+        """True (B,) where the stock's next bar closes at a price limit; it may be later than t+1."""
+        entry = (rows + 1).clamp(max=len(self.session) - 1)
+        raw = self.raw_close[entry]
+        return (raw >= self.limit_up[entry] - HALF_TICK) | (raw <= self.limit_down[entry] + HALF_TICK)
 
     def _log_return_path(self, rows: Tensor, reach: int) -> Tensor:
         """Log returns (B, reach) from the close of each row to those of the next sessions, NaN unknown.
@@ -129,6 +145,9 @@ def market_matrices(
         ),
         volatility=place(features.volatility),
         close=place(panel.column("close")),
+        raw_close=place(panel.column("raw_close")),
+        limit_up=place(panel.column("limit_up")),
+        limit_down=place(panel.column("limit_down")),
         session=place(panel.session_index),
         code=place(panel.code_index),
         offsets=place(np.asarray(panel.offsets, np.int64)),

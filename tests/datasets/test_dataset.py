@@ -1,5 +1,7 @@
 """Which samples a training sees, and what a batch holds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -52,6 +54,23 @@ def test_a_batch_holds_what_its_rows_hold(walk, market):
     labels = dataset.matrices.gather_labels(rows)
     assert torch.equal(labels.target.nan_to_num(9), batch.target.nan_to_num(9))
     assert labels.window.shape == (7, 0, 8)
+
+
+def test_a_batch_has_no_label_where_nobody_could_have_bought(walk, market):
+    matrices = open_dataset(market, walk.small_settings()).matrices
+    rows = torch.arange(20, len(market), 7)
+    rows = rows[torch.isin(rows, torch.from_numpy(market.offsets.astype(np.int64)) - 1, invert=True)]
+    entry = rows.numpy() + 1
+    # A third of the sample's entries is made to close at a limit, half of them at the lower one.
+    up, down = torch.full_like(matrices.limit_up, 1e9), torch.full_like(matrices.limit_down, 0.01)
+    up[entry[::6]], down[entry[3::6]] = matrices.raw_close[entry[::6]], matrices.raw_close[entry[3::6]]
+    matrices = replace(matrices, limit_up=up, limit_down=down)
+    _, judged = matrices.targets(rows)
+    label = matrices.gather_labels(rows).label
+    locked = torch.arange(len(rows)) % 3 == 0
+    assert judged[locked].isfinite().any()
+    assert label[locked].isnan().all()
+    assert torch.equal(label[~locked].nan_to_num(9), judged[~locked].nan_to_num(9))
 
 
 def test_industry_mode_sees_one_industry_as_of_each_session(walk, market):
