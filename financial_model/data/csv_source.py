@@ -47,8 +47,10 @@ COLUMN_ALIASES = {
     "volume": ("volume", "vol", "成交量", "总手", "volume_shares"),
     "amount": ("amount", "成交额", "成交金额", "金额", "money", "amount_cny"),
 }
+CODE_COLUMNS = ("code", "ts_code", "symbol", "股票代码", "证券代码", "代码")
 REQUIRED = ("date", "open", "high", "low", "close", "volume")
 _NAME_OF = {alias: name for name, aliases in COLUMN_ALIASES.items() for alias in aliases}
+_NAME_OF |= dict.fromkeys(CODE_COLUMNS, "code")
 _UNIT = re.compile(r"[(\[（【](.*?)[)\]）】]")
 NULLS = ["", "nan", "NaN", "NAN", "null", "NULL", "None", "none", "--", "-", "N/A", "#N/A"]
 LOT = 100.0
@@ -68,12 +70,13 @@ _WORDS = {
 }
 # amount / volume is a mean price: it lies within low..high up to rounding of the amount.
 UNIT_TOLERANCE = 0.02
+THOUSANDS = r"^-?\d{1,3}(,\d{3})+(\.\d+)?$"
 FIRST_DAY, LAST_DAY = np.array(["1900-01-01", "2199-12-31"], dtype="datetime64[D]").astype(int)
 DATE_EXPECTED = "a date such as 2018-06-29, 2018/6/29 or 20180629"
 
 
 class CsvSource:
-    """CSV files of bars, one code a file, the code being the file's name (SH600000.csv, 600000.csv).
+    """Text files of bars, one code a file, the code being the file's name (SH600000.csv, SH#600000.txt).
 
     Files named in `others` hold something else and are passed over; any other name is told in `skipped`.
     """
@@ -85,7 +88,11 @@ class CsvSource:
         self.volume_units: dict[str, str] = {}
         self.skipped: dict[str, str] = {}
         self._paths: dict[str, Path] = {}
-        files = [path] if path.is_file() else sorted(p for p in path.glob("*.csv") if p.is_file())
+        files = (
+            [path]
+            if path.is_file()
+            else sorted(p for p in path.iterdir() if p.suffix.lower() in (".csv", ".txt") and p.is_file())
+        )
         for file in files:
             if file.name.startswith(".") or file.stem in others:
                 continue
@@ -118,11 +125,12 @@ def read_bars_csv(path: Path, code: str) -> tuple[Bars, str]:
     Rows stay as they are and in their order, holes as NaN: judging them is `quality`'s part. BadTable
     names the row or column that cannot be read.
     """
-    data = decode(path)
+    data = _body(path, decode(path))
     separator = _separator(data)
     header = data[: data.find(b"\n")] if b"\n" in data else data
     names, said = _columns(path, header.decode("utf-8", "replace"), separator)
     table = _read_table(path, data, separator, names)
+    _check_code(path, table, code)
     columns: dict[str, npt.NDArray[Any]] = {"date": parse_dates(path, table["date"])}
     for name in BAR_COLUMNS[1:]:
         if name in table:
@@ -158,6 +166,34 @@ def decode(path: Path) -> bytes:
         raise BadTable(
             path, f"byte {error.start}", data[error.start : error.start + 8], "a CSV file in UTF-8 or GB18030"
         ) from None
+
+
+def _body(path: Path, data: bytes) -> bytes:
+    """The header and the rows, without the title and the last line that a 通达信 client writes around them.
+
+    BadTable when the title says that prices are adjusted: the store holds raw ones.
+    """
+    title, _, rest = data.partition(b"\n")
+    text = title.decode("utf-8", "replace")
+    if not any(plain in text.lower() for plain in COLUMN_ALIASES["date"]) and "日线" in text:
+        for word in ("前复权", "后复权"):
+            if word in text:
+                raise BadTable(path, "the title", word, "raw prices: export with 不复权")
+        data = rest
+    kept = data.rstrip()
+    last = kept[kept.rfind(b"\n") + 1 :].decode("utf-8", "replace")
+    return kept[: len(kept) - len(last.encode())] if last.lstrip("#").startswith("数据来源") else data
+
+
+def _check_code(path: Path, table: Mapping[str, pa.Array], code: str) -> None:
+    """BadTable where a column of codes speaks of other stocks than the file's name does."""
+    written = pc.unique(table["code"].drop_null()).to_pylist() if "code" in table else []
+    digits = {"".join(re.findall(r"\d", text))[-6:].zfill(6) for text in written}
+    if len(digits) > 1:
+        seen = ", ".join(written[:3])
+        raise BadTable(path, "the column of codes", f"{seen} ...", "one stock a file, named by its code")
+    if digits and code[2:].isdigit() and digits != {code[2:]}:
+        raise BadTable(path, "the column of codes", written[0], f"{code}, which the file's name says")
 
 
 def _separator(data: bytes) -> str:
@@ -207,7 +243,11 @@ def _read_table(path: Path, data: bytes, separator: str, names: list[str]) -> di
         )
     except pa.ArrowInvalid as error:
         raise BadTable(path, "the rows", str(error).splitlines()[0], f"{len(names)} columns a row") from None
-    return {name: table[name].combine_chunks() for name in wanted}
+    columns = {name: table[name].combine_chunks() for name in wanted}
+    count = table.num_rows  # without the empty rows that spreadsheets leave at the end
+    while count and not any(column[count - 1].is_valid for column in columns.values()):
+        count -= 1
+    return {name: column[:count] for name, column in columns.items()}
 
 
 def _numbers(path: Path, name: str, text: pa.Array) -> npt.NDArray[np.float64]:
@@ -215,13 +255,23 @@ def _numbers(path: Path, name: str, text: pa.Array) -> npt.NDArray[np.float64]:
     try:
         values = text.cast(pa.float64())
     except pa.ArrowInvalid:
-        for row, cell in enumerate(text.to_pylist()):
+        values = _grouped_numbers(path, name, text)
+    return values.to_numpy(zero_copy_only=False).astype(np.float64)
+
+
+def _grouped_numbers(path: Path, name: str, text: pa.Array) -> pa.Array:
+    """Numbers of which some group their thousands, as in 794,200; BadTable names the first that is none."""
+    is_grouped = pc.match_substring_regex(text, THOUSANDS)
+    plain = pc.if_else(is_grouped, pc.replace_substring(text, ",", ""), text)
+    try:
+        return plain.cast(pa.float64())
+    except pa.ArrowInvalid:
+        for row, cell in enumerate(plain.to_pylist()):
             try:
                 float(cell or "nan")
             except ValueError:
                 raise BadTable(path, f"line {row + 2}, column {name}", cell, "a number") from None
         raise BadTable(path, f"column {name}", "odd numbers", "plain numbers such as 12.34") from None
-    return values.to_numpy(zero_copy_only=False).astype(np.float64)
 
 
 def parse_dates(path: Path, text: pa.Array) -> npt.NDArray[np.datetime64]:

@@ -45,7 +45,7 @@ EXCHANGE_ALIASES = {
     "BSE": "BJ",
     "XBSE": "BJ",
 }
-_WRITTEN = re.compile(r"(?:([A-Za-z]{2,4})[.\-_]?)?(\d{6})(?:[.\-_]?([A-Za-z]{2,4}))?")
+_WRITTEN = re.compile(r"(?:([A-Za-z]{2,4})[.\-_#]?)?(\d{6})(?:[.\-_]?([A-Za-z]{2,4}))?")
 
 
 def parse_code(text: str) -> str:
@@ -53,8 +53,8 @@ def parse_code(text: str) -> str:
 
     >>> parse_code("600519"), parse_code("600519.SH"), parse_code("sh.600519"), parse_code("000001")
     ('SH600519', 'SH600519', 'SH600519', 'SZ000001')
-    >>> parse_code("920001"), parse_code("sh000001")
-    ('BJ920001', 'SH000001')
+    >>> parse_code("920001"), parse_code("sh000001"), parse_code("SH#600519")
+    ('BJ920001', 'SH000001', 'SH600519')
     """
     written = _WRITTEN.fullmatch(str(text).strip())
     if not written:

@@ -207,3 +207,64 @@ def test_any_csv_is_read_or_refused_in_one_clear_line(tmp_path_factory, table, e
 @fuzz
 def test_any_csv_is_read_or_refused_ten_thousand_times(tmp_path_factory, table, encoding, separator, torn):
     fuzz_csv(tmp_path_factory, table, encoding, separator, torn)
+
+
+def tdx_export(bars: Bars, adjustment: str = "不复权") -> bytes:
+    """A text export of a 通达信 client: a title, tabs, GBK, and a last line that names the source."""
+    lines = [
+        f"600000 浦发银行 日线 {adjustment}",
+        "      日期\t    开盘\t    最高\t    最低\t    收盘\t    成交量\t    成交额",
+    ]
+    for k in range(len(bars)):
+        row = (
+            bars.date[k].item().strftime("%Y/%m/%d"),
+            bars.open[k],
+            bars.high[k],
+            bars.low[k],
+            bars.close[k],
+        )
+        lines.append("\t".join(str(cell) for cell in (*row, int(bars.volume[k]), bars.amount[k])))
+    return ("\r\n".join([*lines, "数据来源:通达信"]) + "\r\n").encode("gb18030")
+
+
+def test_the_text_export_of_a_local_client_is_read_under_its_own_name(tmp_path):
+    (tmp_path / "SH#600000.txt").write_bytes(tdx_export(BARS))
+    source = CsvSource(tmp_path)
+    assert source.codes() == ["SH600000"]
+    assert source.fetch_bars("SH600000") == BARS
+
+
+@pytest.mark.parametrize("adjustment", ["前复权", "后复权"])
+def test_an_export_of_adjusted_prices_is_refused(tmp_path, adjustment):
+    (tmp_path / "SH#600000.txt").write_bytes(tdx_export(BARS, adjustment))
+    with pytest.raises(BadTable, match="不复权"):
+        CsvSource(tmp_path).fetch_bars("SH600000")
+
+
+@pytest.mark.parametrize(
+    ("codes", "seen"),
+    [
+        (("600000.SH", "000001.SZ"), "600000.SH, 000001.SZ"),
+        (("000001.SZ",), "000001.SZ"),
+        (("600000.SH",), None),
+    ],
+)
+def test_a_file_of_other_stocks_than_its_name_says_is_refused(tmp_path, codes, seen):
+    rows = [f"{codes[k % len(codes)]},2024060{3 + k},10,11,9,10,100" for k in range(4)]
+    path = tmp_path / "SH600000.csv"
+    path.write_text("\n".join(["ts_code,trade_date,open,high,low,close,vol", *rows]), encoding="utf-8")
+    if seen is None:
+        assert len(read_bars_csv(path, "SH600000")[0]) == 4
+    else:
+        with pytest.raises(BadTable, match=seen):
+            read_bars_csv(path, "SH600000")
+
+
+def test_grouped_thousands_and_empty_last_rows_of_a_spreadsheet_are_read(tmp_path):
+    path = tmp_path / "SH600000.csv"
+    path.write_text('date,open,high,low,close,volume\n2024-06-03,10,11,9,10,"1,794,200"\n,,,,,\n,,,,,\n')
+    bars, _ = read_bars_csv(path, "SH600000")
+    assert bars.volume.tolist() == [1_794_200.0]
+    path.write_text('date,open,high,low,close,volume\n2024-06-03,10,11,9,"1,5",100\n')
+    with pytest.raises(BadTable, match="column close"):
+        read_bars_csv(path, "SH600000")
