@@ -40,6 +40,8 @@ from .base.workspace import NO_ROOM, Workspace, read_json, user_path, write_json
 
 S = TypeVar("S", bound=Settings)
 
+TOLD_STOCKS = 20
+RANKING_COLUMNS = ("rank", "code", "name", "close", "limit", "industry", "score")
 DONE, FAULT, BAD_INPUT, STOPPED = 0, 1, 2, 130
 
 app = typer.Typer(
@@ -569,8 +571,19 @@ def _tell(result: dict[str, Any], as_json: bool) -> None:
             print(
                 f"  {name}: " + ", ".join(f"{key} {_plain(item)}" for key, item in list(value.items())[:12])
             )
+        elif name == "ranking" and isinstance(value, list):
+            _tell_ranking(value)
         elif isinstance(value, list):
             print(f"  {name}: {len(value)}" + (" (all of it with --json)" if value else ""))
+
+
+def _tell_ranking(rows: list[dict[str, Any]]) -> None:
+    """The first stocks of a ranking as a table; all of them stand in the JSON and in the file of --out."""
+    columns = [name for name in RANKING_COLUMNS if rows and name in rows[0]]
+    for line in [columns, *([_plain(row[name]) for name in columns] for row in rows[:TOLD_STOCKS])]:
+        print("  " + "  ".join(f"{cell:<12}" for cell in line).rstrip())
+    if len(rows) > TOLD_STOCKS:
+        print(f"  and {len(rows) - TOLD_STOCKS} more: with --json, or as a file with --out")
 
 
 def _plain(value: object) -> str:

@@ -23,6 +23,11 @@ NOTES = {
         "The panel does not hold the index {index}, so nothing is compared with it. Choose one that it holds "
         "with --index: {held}.",
     ),
+    "own_bars": (
+        "{file} 的价格按已复权处理；若是不复权价格，除权除息日会被当成真实涨跌。成交量单位判定为：{units}。",
+        "The prices of {file} count as adjusted: raw ones would show ex-rights days as moves. Units "
+        "were read as: {units}.",
+    ),
     "trained_on_practice": (
         "检查点 {name} 是在练习（模拟）行情上训练的，面板却是真实行情："
         "它学到的是编造的规律，结果不可用于真实股票。",

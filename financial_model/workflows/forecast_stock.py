@@ -15,7 +15,7 @@ from ..data.quality import usable_rows
 from ..data.reference_store import ReferenceStore
 from ..data.source import Bars
 from ..datasets.feature_cache import load_features
-from ..evaluation.notes import note_other_market
+from ..evaluation.notes import note, note_other_market
 from ..forecasting.conditional_inference import open_predictor
 from ..forecasting.forecast import FORECAST_SUFFIXES, write_forecast
 from ..forecasting.own_stock import with_stock
@@ -35,7 +35,7 @@ def forecast_stock(settings: ForecastSettings, workspace: Workspace, progress: P
     panel = Panel.open(workspace)
     codes: list[str] | None = ReferenceStore(workspace).codes_meant(settings.codes)
     if settings.bars is not None:
-        own = read_own_bars(Path(settings.bars))
+        own, units = read_own_bars(Path(settings.bars))
         panel, codes = with_stock(panel, own), [own.code]
     elif settings.all:
         codes = None
@@ -44,15 +44,23 @@ def forecast_stock(settings: ForecastSettings, workspace: Workspace, progress: P
     features = load_features(panel, workspace, progress) if settings.bars is None else None
     predictor = open_predictor(checkpoint, panel, features=features)
     notes = note_other_market(progress, checkpoint.stem, predictor.checkpoint.data, panel.is_simulated)
+    if settings.bars is not None:
+        notes.append(note(progress, "own_bars", file=Path(settings.bars).name, units=units))
     progress.check_stop("Nothing was written.")
 
     progress.stage("forecast", "forecasting")
     table = predictor.forecast(codes, settings.as_of, settings.first, settings.last)
     progress.check_stop("Nothing was written.")
     if not table.num_rows:
-        asked = f"{settings.first or panel.sessions[0]} to {settings.last or panel.last_session}"
-        held = f"{panel.sessions[0]} to {panel.last_session}"
-        raise BadSetting("first", asked, f"a range with a session that can be forecast, within {held}")
+        asked = (
+            settings.as_of
+            or f"{settings.first or panel.sessions[0]} to {settings.last or panel.last_session}"
+        )
+        needed, first = predictor.checkpoint.model.context_length, panel.sessions[0]
+        expected = (
+            f"a session from {first} to {panel.last_session} with {needed} of a stock's sessions up to it"
+        )
+        raise BadSetting("as_of" if settings.as_of else "first", str(asked), expected)
     write_forecast(out, table)
 
     as_of = pc.min_max(table["as_of"]).as_py()
@@ -60,8 +68,8 @@ def forecast_stock(settings: ForecastSettings, workspace: Workspace, progress: P
         "out": str(out),
         "rows": table.num_rows,
         "stocks": len(pc.unique(table["code"])),
-        "first": as_of["min"] and as_of["min"].isoformat(),
-        "last": as_of["max"] and as_of["max"].isoformat(),
+        "first": as_of["min"].isoformat(),
+        "last": as_of["max"].isoformat(),
         "is_simulated": panel.is_simulated,
         "notes": notes,
         "message": f"{table.num_rows:,} rows in {out}",
@@ -72,15 +80,15 @@ def forecast_stock(settings: ForecastSettings, workspace: Workspace, progress: P
     return result
 
 
-def read_own_bars(path: Path) -> Bars:
-    """The bars of a CSV of the user's own, under the code in its name or else its name; rows judged."""
+def read_own_bars(path: Path) -> tuple[Bars, str]:
+    """The bars of a CSV of the user's own, under the code in its name or else its name, and their units."""
     if not path.is_file():
         raise NoBarsFound(path, "a CSV file")
-    bars, _ = read_bars_csv(path, own_code(path.stem))
+    bars, units = read_bars_csv(path, own_code(path.stem))
     bars = bars.take(usable_rows(bars))
     if not len(bars):
         raise NoBarsFound(path, f"bars of {bars.code}")
-    return bars
+    return bars, units
 
 
 def own_code(stem: str) -> str:
