@@ -57,7 +57,7 @@ def forecast_stock(settings: ForecastSettings, workspace: Workspace, progress: P
             or f"{settings.first or panel.sessions[0]} to {settings.last or panel.last_session}"
         )
         needed, first = predictor.checkpoint.model.context_length, panel.sessions[0]
-        expected = f"a session from {first} to {panel.last_session} that can be forecast, with {needed} of a stock's up to it"
+        expected = f"a session of {first} to {panel.last_session} that can be forecast: {needed} up to it"
         raise BadSetting("as_of" if settings.as_of else "first", str(asked), expected)
     write_forecast(out, table)
 
