@@ -230,8 +230,16 @@ def _lag(x: Array, k: int) -> Array:
 
 
 def _sum(x: Array, window: int) -> Array:
-    """Sum over the last `window` bars, fewer at the start. The running total is sequential: prefix-stable."""
+    """Sum over the last `window` bars, fewer at the start. The running total is sequential: prefix-stable.
+
+    NaN while a bar that is unknown lies in the window, and no longer.
+    """
     total = np.cumsum(x, axis=0)
+    if len(total) and not np.isfinite(total[-1]).all():  # else the total would carry the hole to the end
+        hole = ~np.isfinite(x)
+        out = _sum(np.where(hole, 0.0, x), window)
+        out[_sum(hole.astype(np.float64), window) > 0.5] = np.nan
+        return out
     out = total.copy()
     out[window:] -= total[:-window]
     return out

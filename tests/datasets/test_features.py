@@ -178,3 +178,17 @@ def test_without_surroundings_nothing_is_told_of_market_or_industry():
     np.testing.assert_array_equal(features.sequence, moved.sequence)
     np.testing.assert_array_equal(features.summary, moved.summary)
     assert not np.array_equal(compute_features(panel).summary, compute_features(other).summary)
+
+
+def test_a_missing_amount_is_unknown_while_it_lies_in_the_window_and_no_longer():
+    panel = make_panel()
+    start, end = int(panel.offsets[3]), int(panel.offsets[4])
+    row = start + 100
+    amount = panel.columns["amount"].copy()
+    amount[row] = np.nan
+    holed = replace(panel, columns=panel.columns | {"amount": amount})
+    whole, missing = compute_features(panel), compute_features(holed)
+    place = whole.summary_names.index("log_amount_20")
+    assert (missing.summary[row : row + 20, place] == 0).all()  # unknown: the mean of the session
+    assert (missing.summary[row + 20 : end, place] != 0).mean() > 0.95
+    np.testing.assert_array_equal(missing.sequence[:row], whole.sequence[:row])
