@@ -108,11 +108,16 @@ class Reader:
         self.values = {one["id"]: one.get("props", {}).get("value") for one in config["components"]}
         self.states = {one["id"] for one in config["components"] if one["type"] == "state"}
         dependencies = config["dependencies"]
-        self.tick = next(d for d in dependencies if any(event == "tick" for _, event in d["targets"]))
+        # What a bell asks for: the header first, then the tabs, each with the state of what was seen.
+        self.header, *self.tabs = (
+            d
+            for d in dependencies
+            if {*d["outputs"][:1]} & self.states and any(event == "click" for _, event in d["targets"])
+        )
+        self.mark: Any = None
         self.switch = next(
             d for d in dependencies if any(e == "input" for _, e in d["targets"]) and len(d["outputs"]) > 20
         )
-        self.language_id = self.switch["inputs"][0]
         self.session = secrets.token_hex(6)
         self.reloads += 1
 
@@ -137,15 +142,23 @@ class Reader:
                     self._ask(self.switch)
                     self.switches += 1
                     next_switch = now + pace.language_s
-                self._ask(self.tick)
+                self._ask_for_news()
                 self.polls += 1
                 self.worst_s = max(self.worst_s, time.monotonic() - now)
             except (OSError, RuntimeError, KeyError) as error:
                 self.faults.append(f"{type(error).__name__}: {error}"[:200])
 
+    def _ask_for_news(self) -> None:
+        """As a browser does each second: where the mark has changed, what header and shown tab show."""
+        mark = self.server.get("hermes/mark")
+        if mark != self.mark:
+            self.mark = mark
+            self._ask(self.header)
+            self._ask(self.tabs[self.polls % len(self.tabs)])
+
     def _ask(self, dependency: dict[str, Any]) -> None:
         data = [None if one in self.states else self.values.get(one) for one in dependency["inputs"]]
-        data[dependency["inputs"].index(self.language_id)] = self.language
+        data[0] = self.language  # the first input of all that is asked
         question = {"data": data, "fn_index": dependency["id"], "session_hash": self.session}
         self.server.post("gradio_api/queue/join", question)
         with urllib.request.urlopen(

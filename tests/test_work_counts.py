@@ -171,7 +171,8 @@ def test_opening_a_panel_and_a_batch_read_no_column_of_codes(workspace, monkeypa
     settings = TrainSettings(model=ModelSettings(context_length=20))
     dataset = open_dataset(panel, settings, features=load_features(panel, workspace))
     dataset.matrices.gather(torch.from_numpy(dataset.train_rows[:60]).long())
-    assert set(asked) == {"close", "session_index", *condition_table.CONDITIONS}
+    limits = {"raw_close", "limit_up", "limit_down"}  # labels leave out who closed locked at one
+    assert set(asked) == {"close", "session_index", *limits, *condition_table.CONDITIONS}
 
 
 def test_a_forecast_calls_the_network_once_a_chunk():

@@ -8,7 +8,7 @@ import mmap
 import warnings
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,13 +27,21 @@ RESIDENT_BYTES = 2**30
 ROWS_AT_ONCE = 1024  # of such features, some 200 MB of pages
 
 
+class Limits(NamedTuple):
+    """What tells where a stock closed at its limit: raw closes and limits (N,) in CNY, NaN where free."""
+
+    raw_close: Tensor
+    limit_up: Tensor
+    limit_down: Tensor
+
+
 @dataclass(frozen=True)
 class MarketMatrices:
     """The panel as a network reads it, on one device; N rows of the panel, S sessions, C codes.
 
     sequence (N, F), summary (N, K), market (S, M), conditions: an int8 (N,) each, in the order of CONDITIONS,
-    volatility (N,), close (N,) float64 backward-adjusted, raw_close, limit_up and limit_down (N,) in CNY,
-    session (N,), offsets (C+1,): rows of code i are offsets[i]:offsets[i+1].
+    volatility (N,), close (N,) float64 backward-adjusted, session (N,), offsets (C+1,): rows of code i are
+    offsets[i]:offsets[i+1]. limits: for who learns from labels; None leaves the label of every sample.
 
     On the CPU all of it are views of the files on disk, so that opening the largest panel reads nothing.
     maps: those of the files whose pages are given back after each gather.
@@ -45,14 +53,12 @@ class MarketMatrices:
     conditions: tuple[Tensor, ...]
     volatility: Tensor
     close: Tensor
-    raw_close: Tensor
-    limit_up: Tensor
-    limit_down: Tensor
     session: Tensor
     offsets: Tensor
     context_length: int
     prediction_length: int
     holding: int
+    limits: Limits | None = None
     maps: tuple[mmap.mmap, ...] = ()
 
     @property
@@ -86,7 +92,8 @@ class MarketMatrices:
     def _batch(self, window: Tensor, rows: Tensor) -> Batch:
         session = self.session[rows].long()
         target, label = self.targets(rows)
-        label = torch.where(self.is_locked_at_entry(rows), torch.nan, label)
+        if self.limits is not None:
+            label = torch.where(self._is_locked_at_entry(rows, self.limits), torch.nan, label)
         return Batch(
             window=window,
             summary=self.summary[rows].to(window.dtype),
@@ -110,11 +117,11 @@ class MarketMatrices:
         target = torch.where(target.isfinite(), target, torch.nan)
         return target.float(), torch.expm1(path[:, self.holding] - path[:, 0]).float()
 
-    def is_locked_at_entry(self, rows: Tensor) -> Tensor:
+    def _is_locked_at_entry(self, rows: Tensor, limits: Limits) -> Tensor:
         """True (B,) where the stock's next bar closes at a price limit; it may be later than t+1."""
         entry = (rows + 1).clamp(max=len(self.session) - 1)
-        raw = self.raw_close[entry]
-        return (raw >= self.limit_up[entry] - HALF_TICK) | (raw <= self.limit_down[entry] + HALF_TICK)
+        raw, up, down = (column[entry] for column in limits)
+        return (raw >= up - HALF_TICK) | (raw <= down + HALF_TICK)
 
     def _log_return_path(self, rows: Tensor, reach: int) -> Tensor:
         """Log returns (B, reach) from the close of each row to those of the next sessions, NaN unknown.
@@ -140,6 +147,7 @@ def market_matrices(
     holding: int,
     device: torch.device | str = "cpu",
     with_conditions: bool = True,
+    with_limits: bool = False,
 ) -> MarketMatrices:
     """The panel's features, conditions and closes, on a device; views of what is mapped on the CPU.
 
@@ -164,14 +172,12 @@ def market_matrices(
         ),
         volatility=place(features.volatility),
         close=place(panel.column("close")),
-        raw_close=place(panel.column("raw_close")),
-        limit_up=place(panel.column("limit_up")),
-        limit_down=place(panel.column("limit_down")),
         session=place(panel.session_index),
         offsets=place(np.asarray(panel.offsets, np.int64)),
         context_length=context_length,
         prediction_length=prediction_length,
         holding=holding,
+        limits=Limits(*(place(panel.column(name)) for name in Limits._fields)) if with_limits else None,
         maps=_maps_to_give_back(features) if torch.device(device).type == "cpu" else (),
     )
 
