@@ -18,6 +18,7 @@ def soak(*arguments):
     return dict(line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.count("|") == 3)
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_resumed_and_stopped_under_a_page_leaves_nothing_behind(copy):
     """Memory, handles, processes, files: the bounds are those of the long form."""
     told = {name.strip(): value.strip() for name, value in soak("--brief", "--workspace", copy.root).items()}
