@@ -23,10 +23,30 @@ NOTES = {
         "The panel does not hold the index {index}, so nothing is compared with it. Choose one that it holds "
         "with --index: {held}.",
     ),
-    "own_bars": (
-        "{file} 的价格按已复权处理；若是不复权价格，除权除息日会被当成真实涨跌。成交量单位判定为：{units}。",
-        "The prices of {file} count as adjusted: raw ones would show ex-rights days as moves. Units "
-        "were read as: {units}.",
+    "own_bars_adjusted": (
+        "{file} 的收盘价与已存的 {code} 复权价一致，按已复权处理。成交量单位判定为：{units}。",
+        "The closes of {file} run with the adjusted ones stored of {code}: its prices count as adjusted. "
+        "Units were read as: {units}.",
+    ),
+    "own_bars_other": (
+        "{file} 的收盘价与已存的 {code} 不复权价和复权价都不一致，按已复权处理；"
+        "若是不复权价格，除权除息日会被当成真实涨跌。成交量单位判定为：{units}。",
+        "The closes of {file} match neither the raw nor the adjusted ones stored of {code}: its prices count "
+        "as adjusted. If they are raw, ex-days show as moves. Units were read as: {units}.",
+    ),
+    "own_bars_raw": (
+        "{file} 的收盘价与已存的 {code} 不复权价一致，已用存下的除权除息资料（{actions} 次）后复权。"
+        "成交量单位判定为：{units}。",
+        "The closes of {file} are the raw ones stored of {code}: its prices were adjusted backward with the "
+        "corporate actions stored ({actions}). Units were read as: {units}.",
+    ),
+    "own_bars_unknown": (
+        "面板里没有可与 {file} 对照的 {code} 行情，价格按已复权处理；若是不复权价格，"
+        "除权除息日会被当成真实涨跌。面板里有的股票，请用代码作文件名（如 SH600519.csv）。"
+        "成交量单位判定为：{units}。",
+        "The panel holds no bars of {code} to hold {file} against: its prices count as adjusted. If they are "
+        "raw, ex-days show as moves. Name the file by its code (such as SH600519.csv) where the panel has "
+        "the stock. Units were read as: {units}.",
     ),
     "trained_on_practice": (
         "检查点 {name} 是在练习（模拟）行情上训练的，面板却是真实行情："

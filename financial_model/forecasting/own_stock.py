@@ -2,22 +2,62 @@
 
 A forecast needs the market around a stock (a session's ranking, the index, the regime), so bars that a
 user brings are read on the panel's sessions; what lies outside them cannot be forecast and is left out.
+
+Raw prices are adjusted as the panel's are. Whether a file holds raw ones is seen where the panel holds its
+code: the closes are then those stored as raw, or run in proportion to the adjusted ones.
 """
+
+from typing import Literal
 
 import numpy as np
 
 from ..base.errors import TooFewSessions
+from ..data.adjust import NO_ACTIONS, Actions, adjust_backward
 from ..data.panel import CONDITIONS, Panel
-from ..data.source import Bars
+from ..data.source import PRICE_COLUMNS, Bars
+from ..market.rules import HALF_TICK
 
-PRICES = ("open", "high", "low", "close")
+# "raw" and "adjusted" are what the closes match; "other": neither; "unknown": nothing to hold them against.
+PriceKind = Literal["raw", "adjusted", "other", "unknown"]
+
+MATCHED_SHARE = 0.95  # of the shared sessions: a source may have corrected a few closes
+MIN_SHARED = 20  # sessions
+# Adjusted closes are rounded to a tick, and by some sources through a factor of few digits.
+FACTOR_TOLERANCE = 1e-3
+LIMITS = ("limit_up", "limit_down")  # of raw prices
 
 
-def with_stock(panel: Panel, bars: Bars) -> Panel:
+def match_prices(panel: Panel, bars: Bars, until: np.datetime64 | None = None) -> PriceKind:
+    """What the closes of these bars are, held against the panel's of the same code up to `until`.
+
+    Where both match, no action lies between the shared sessions, and adjusting changes nothing: "raw".
+    """
+    if bars.code not in panel:
+        return "unknown"
+    rows = panel.rows_of(bars.code)
+    days = panel.sessions[panel.session_index[rows]]
+    if until is not None:
+        days = days[days <= until]
+    _, mine, its = np.intersect1d(bars.date, days, return_indices=True)
+    if len(mine) < MIN_SHARED:
+        return "unknown"
+    close = bars.close[mine]
+    raw = panel.column("raw_close")[rows][its].astype(np.float64)
+    adjusted = panel.column("close")[rows][its].astype(np.float64)
+    adjusted *= np.median(close / adjusted)
+    raw_share = np.mean(np.abs(close - raw) <= HALF_TICK)
+    adjusted_share = np.mean(np.abs(close - adjusted) <= HALF_TICK + FACTOR_TOLERANCE * close)
+    if max(raw_share, adjusted_share) < MATCHED_SHARE:
+        return "other"
+    return "raw" if raw_share >= adjusted_share else "adjusted"
+
+
+def with_stock(panel: Panel, bars: Bars, kind: PriceKind = "unknown", actions: Actions = NO_ACTIONS) -> Panel:
     """The panel with these bars as the stock `bars.code`, in place of the one it held under that code.
 
-    Prices count as adjusted already. Facts that the panel has of this code (industry, style, shares) stay,
-    those of a new one are unknown; the regime is that of the session.
+    Prices that are "raw" are adjusted with `actions`, all others count as adjusted. Facts that the panel
+    has of this code (industry, style, shares) stay, those of a new one are unknown; the regime is that of
+    the session. The panel's limits stay where the prices match its own, else are unknown.
     """
     position = np.searchsorted(panel.sessions, bars.date)
     known = position < len(panel.sessions)
@@ -30,16 +70,27 @@ def with_stock(panel: Panel, bars: Bars) -> Panel:
             f"None of its dates is a session of the panel ({panel.sessions[0]} to {panel.sessions[-1]}).",
         )
     session = position[known].astype(np.int32)
-    values = {name: getattr(bars, name)[known] for name in (*PRICES, "volume", "amount")}
-    values["raw_close"] = values["close"]
-    values["reference_close"] = np.concatenate([[np.nan], values["close"][:-1]])
-    values["factor"] = np.ones(len(session))
+    # On all bars of the file: an action may fall on a day that the panel does not have.
+    adjustment = adjust_backward(bars.date, bars.close, actions if kind == "raw" else NO_ACTIONS)
+    whole = {name: getattr(bars, name) * adjustment.factor for name in PRICE_COLUMNS}
+    whole |= {
+        "volume": bars.volume / adjustment.share_factor,
+        "amount": bars.amount,
+        "raw_close": bars.close,
+        "reference_close": adjustment.reference,
+        "factor": adjustment.factor,
+    }
+    values = {name: column[known] for name, column in whole.items()}
 
     code = bars.code
     old = panel.rows_of(code) if code in panel else slice(0, 0)
     place = np.searchsorted(panel.session_index[old], session)
     held = place < old.stop - old.start
     held[held] = panel.session_index[old][place[held]] == session[held]
+    if kind == "adjusted":
+        for name in ("raw_close", "reference_close"):
+            values[name][held] = panel.column(name)[old][place[held]]
+        values["factor"] = values["close"] / values["raw_close"]
 
     def column(name: str) -> np.ndarray:
         """The new stock's values of one column."""
@@ -51,6 +102,8 @@ def with_stock(panel: Panel, bars: Bars) -> Panel:
         made = np.zeros(len(session), known_values.dtype)
         if name not in CONDITIONS and name != "is_st":
             made = np.full(len(session), np.nan)
+        if name in LIMITS and kind not in ("raw", "adjusted"):
+            return made
         made[held] = known_values[old][place[held]]
         return made
 

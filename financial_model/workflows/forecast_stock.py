@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 
 from ..base.config import ForecastSettings
@@ -12,13 +13,13 @@ from ..base.workspace import Workspace, output_path
 from ..data.csv_source import read_bars_csv
 from ..data.panel import Panel
 from ..data.quality import usable_rows
-from ..data.reference_store import ReferenceStore
+from ..data.reference_store import ReferenceStore, actions_of
 from ..data.source import Bars
 from ..datasets.feature_cache import load_features
 from ..evaluation.notes import note, note_other_market
 from ..forecasting.conditional_inference import open_predictor
 from ..forecasting.forecast import FORECAST_SUFFIXES, write_forecast
-from ..forecasting.own_stock import with_stock
+from ..forecasting.own_stock import match_prices, with_stock
 from ..market.codes import parse_code
 from ..models.checkpoint import checkpoint_path
 
@@ -36,7 +37,10 @@ def forecast_stock(settings: ForecastSettings, workspace: Workspace, progress: P
     codes: list[str] | None = ReferenceStore(workspace).codes_meant(settings.codes)
     if settings.bars is not None:
         own, units = read_own_bars(Path(settings.bars))
-        panel, codes = with_stock(panel, own), [own.code]
+        until = settings.as_of or settings.last
+        kind = match_prices(panel, own, None if until is None else np.datetime64(until, "D"))
+        actions = actions_of(ReferenceStore(workspace).read("corporate_actions"), own.code)
+        panel, codes = with_stock(panel, own, kind, actions), [own.code]
     elif settings.all:
         codes = None
     elif not codes:
@@ -45,7 +49,9 @@ def forecast_stock(settings: ForecastSettings, workspace: Workspace, progress: P
     predictor = open_predictor(checkpoint, panel, features=features)
     notes = note_other_market(progress, checkpoint.stem, predictor.checkpoint.data, panel.is_simulated)
     if settings.bars is not None:
-        notes.append(note(progress, "own_bars", file=Path(settings.bars).name, units=units))
+        told = {"file": Path(settings.bars).name, "code": own.code, "units": units}
+        inside = int(np.sum((actions.date > own.date[0]) & (actions.date <= own.date[-1])))
+        notes.append(note(progress, f"own_bars_{kind}", **told, actions=inside))
     progress.check_stop("Nothing was written.")
 
     progress.stage("forecast", "forecasting")
@@ -83,6 +89,7 @@ def read_own_bars(path: Path) -> tuple[Bars, str]:
     if not path.is_file():
         raise NoBarsFound(path, "a CSV file")
     bars, units = read_bars_csv(path, own_code(path.stem))
+    bars = bars.take(np.argsort(bars.date, kind="stable"))  # many exports have the newest first
     bars = bars.take(usable_rows(bars))
     if not len(bars):
         raise NoBarsFound(path, f"bars of {bars.code}")

@@ -20,6 +20,9 @@ from financial_model.base.config import (
 from financial_model.base.errors import BadSetting, NoBarsFound, NoPanel, StopRequested, UnsafePath
 from financial_model.base.progress import Progress
 from financial_model.base.workspace import Workspace
+from financial_model.data.bar_store import BarStore
+from financial_model.data.csv_source import table_text
+from financial_model.data.panel import Panel
 from financial_model.data.reference_store import ReferenceStore
 from financial_model.models.checkpoint import load_checkpoint
 from financial_model.workflows.build_panel import build_panel
@@ -109,8 +112,91 @@ def test_a_csv_of_ones_own_is_forecast(trip, tmp_path):
     result = forecast_stock(ask(trip, bars=str(tmp_path / "mine.csv")), workspace, Progress())
     assert {row["code"] for row in result["forecasts"]} == {"mine"}
     assert np.isfinite([row["q50"] for row in result["forecasts"]]).all()
+    assert told_of(result) == ["own_bars_unknown"]
     with pytest.raises(NoBarsFound):
         forecast_stock(ask(trip, bars=str(tmp_path / "none.csv")), workspace, Progress())
+
+
+def told_of(result):
+    return [one["key"] for one in result["notes"]]
+
+
+def forecasts_of(result):
+    return [[row[name] for name in ("q05", "q50", "q95", "score")] for row in result["forecasts"]]
+
+
+@pytest.fixture(scope="module")
+def with_actions(trip):
+    """A stock whose corporate actions fall inside its history, its raw bars and its rows in the panel."""
+    workspace, _ = trip
+    panel = Panel.open(workspace)
+    code = max(panel.codes, key=lambda code: len(np.unique(panel.column("factor")[panel.rows_of(code)])))
+    assert panel.column("factor")[panel.rows_of(code)][-1] > 1.01
+    return code, BarStore(workspace).read(code), panel
+
+
+def write_bars(folder, bars):
+    path = folder / f"{bars.code}.csv"
+    path.write_bytes(table_text(bars.columns()))
+    return str(path)
+
+
+def test_raw_bars_of_ones_own_are_forecast_as_the_panels(trip, with_actions, tmp_path):
+    workspace, _ = trip
+    code, bars, panel = with_actions
+    last = panel.sessions[panel.session_index[panel.rows_of(code)]][-1].item()
+    expected = forecasts_of(forecast_stock(ask(trip, codes=(code,), as_of=last), workspace, Progress()))
+    newest_first = bars.take(np.arange(len(bars))[::-1])
+    for mine in (bars, newest_first):
+        asked = ask(trip, bars=write_bars(tmp_path, mine), as_of=last)
+        result = forecast_stock(asked, workspace, Progress())
+        assert told_of(result) == ["own_bars_raw"]
+        np.testing.assert_allclose(forecasts_of(result), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("factor", ["backward", "forward"])
+def test_adjusted_bars_of_ones_own_are_taken_as_they_are(trip, with_actions, tmp_path, factor):
+    workspace, _ = trip
+    code, bars, panel = with_actions
+    rows = panel.rows_of(code)
+    lift = panel.column("factor")[rows] / (panel.column("factor")[rows][-1] if factor == "forward" else 1)
+    prices = {name: np.round(getattr(bars, name) * lift, 6) for name in ("open", "high", "low", "close")}
+    mine = replace(bars, **prices, volume=panel.column("volume")[rows])
+    last = panel.sessions[panel.session_index[rows]][-1].item()
+    result = forecast_stock(ask(trip, bars=write_bars(tmp_path, mine), as_of=last), workspace, Progress())
+    assert told_of(result) == ["own_bars_adjusted"]
+    expected = forecast_stock(ask(trip, codes=(code,), as_of=last), workspace, Progress())
+    np.testing.assert_allclose(forecasts_of(result), forecasts_of(expected), rtol=1e-2, atol=1e-4)
+
+
+def test_prices_that_match_nothing_stored_count_as_adjusted_and_it_is_said(trip, with_actions, tmp_path):
+    workspace, _ = trip
+    _, bars, _ = with_actions
+    mine = replace(bars, close=bars.close * np.linspace(1, 2, len(bars)))
+    result = forecast_stock(ask(trip, bars=write_bars(tmp_path, mine)), workspace, Progress())
+    assert told_of(result) == ["own_bars_other"]
+
+
+def test_an_action_after_the_session_changes_no_forecast_from_raw_bars(trip, with_actions, tmp_path):
+    workspace, _ = trip
+    code, bars, panel = with_actions
+    rows = panel.rows_of(code)
+    steps = np.flatnonzero(np.diff(panel.column("factor")[rows])) + 1
+    days = panel.sessions[panel.session_index[rows]]
+    as_of = days[steps[-1] - 1].item()  # the session before the last ex-day
+    asked = ask(trip, bars=write_bars(tmp_path, bars), as_of=as_of)
+    result = forecast_stock(asked, workspace, Progress())
+    other = Workspace(tmp_path / "other")
+    shutil.copytree(workspace.root, other.root)
+    path = other.reference_path("corporate_actions")
+    lines = path.read_text("utf-8-sig").splitlines()
+    date = lines[0].split(",").index("date")
+    kept = [line for line in lines[1:] if line.split(",")[date] <= as_of.isoformat()]
+    assert len(kept) < len(lines) - 1
+    path.write_text("\n".join([lines[0], *kept]) + "\n")
+    write_bars(tmp_path, bars.up_to(as_of))
+    without = forecast_stock(asked, other, Progress())
+    assert forecasts_of(without) == forecasts_of(result)
 
 
 def test_a_run_is_resumed_by_its_path_alone(trip):
