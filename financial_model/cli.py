@@ -331,11 +331,15 @@ def walk_forward(
     job: JobDir = None,
     first: First = None,
     last: Last = None,
+    codes: Stocks = None,
     folds: Annotated[int | None, typer.Option(help="How many times to retrain.")] = None,
     workers: Annotated[int | None, typer.Option(help="Folds at the same time.")] = None,
 ) -> None:
     """Retrain through time and judge the one out-of-sample record; resumable."""
-    settings = _settings(WalkForwardSettings, config, first=first, last=last, folds=folds, workers=workers)
+    train = _given(codes=_split(codes)) or None
+    settings = _settings(
+        WalkForwardSettings, config, first=first, last=last, folds=folds, workers=workers, train=train
+    )
     _run("walk_forward:walk_forward", settings, workspace, as_json, job)
 
 

@@ -71,6 +71,7 @@ def walk_forward(settings: WalkForwardSettings, workspace: Workspace, progress: 
     panel = Panel.open(workspace)
     load_features(panel, workspace, progress)  # once, before the folds ask for them side by side
     folds = plan_folds(panel, settings)
+    check_listed(panel, folds)
     folder = workspace.inside(f"output/{settings.train.name}_walk_{_key(panel, settings, folds)}")
     missing = [fold for fold in folds if not _record_path(folder, fold).is_file()]
     progress.stage("walk_forward", f"{len(folds)} folds, {len(folds) - len(missing)} of them done before")
@@ -131,6 +132,21 @@ def plan_folds(panel: Panel, settings: WalkForwardSettings) -> list[Fold]:
         split_by_date(sessions[:first], own)  # says which span is too short before hours of training
         folds.append(Fold(number, own, sessions[first].astype(date), sessions[stop - 1].astype(date)))
     return folds
+
+
+def check_listed(panel: Panel, folds: list[Fold]) -> None:
+    """TooFewSessions where none of the named stocks was listed before a fold's test span.
+
+    One that lists later is absent from the folds before it; CodeNotHeld names one that the panel lacks.
+    """
+    codes = folds[0].settings.codes
+    if not codes:
+        return
+    first = min(int(panel.session_index[panel.rows_of(code).start]) for code in codes)
+    for fold in folds:
+        if first > panel.position_of(fold.settings.valid_end):
+            remedy = f"Name stocks listed before {fold.first}, or choose a later first date."
+            raise TooFewSessions(f"Fold {fold.number} of the chosen stocks", 0, 1, remedy)
 
 
 def _position_from(panel: Panel, day: date) -> int:
@@ -222,7 +238,9 @@ def run_fold(fold: Fold, workspace: Workspace, folder: Path, progress: Progress)
     halfway = folder / f"fold_{fold.number}_resume.json"
     resume = read_json(halfway)["resume"] if halfway.is_file() else None
     own = replace(fold.settings, output=relative, resume=resume)
-    if own.max_stocks is not None and not own.codes:
+    if own.codes:
+        own = replace(own, codes=tuple(code for code in own.codes if code in known))
+    elif own.max_stocks is not None:
         # By name, as of now: the first codes of the whole panel may be stocks that are not listed yet.
         own = replace(own, codes=tuple(known.codes[: own.max_stocks]), max_stocks=None)
     trained = train_on_panel(known, own, RunFiles(workspace, relative, own.name), progress)

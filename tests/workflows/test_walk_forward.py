@@ -13,7 +13,7 @@ from financial_model.base.config import (
     TrainSettings,
     WalkForwardSettings,
 )
-from financial_model.base.errors import StopRequested, TooFewSessions
+from financial_model.base.errors import CodeNotHeld, StopRequested, TooFewSessions
 from financial_model.base.progress import Progress
 from financial_model.base.workspace import Workspace
 from financial_model.data.panel import Panel
@@ -51,6 +51,25 @@ def test_a_walk_over_a_few_stocks_takes_codes_as_people_write_them(workspace):
     result = walk_forward(settings, workspace, Progress())
     record = pq.read_table(result["record"])
     assert set(record["code"].to_pylist()) == set(codes)
+
+
+def test_a_stock_is_absent_from_the_folds_before_its_listing(workspace):
+    panel = Panel.open(workspace)
+    folds = plan_folds(panel, SETTINGS)
+    listed = {code: panel.session_index[panel.rows_of(code).start] for code in panel.codes}
+    bound = panel.position_of(folds[0].first)
+    late = [code for code, first in listed.items() if first >= bound]
+    assert late, "the market must have a listing after the first fold has learned"
+    known = [code for code, first in listed.items() if first < 20][:11]
+    train = replace(TRAIN, codes=(*known, *late), name="late")
+    result = walk_forward(replace(SETTINGS, train=train), workspace, Progress())
+    record = pq.read_table(result["record"])
+    of_first = np.array(record["as_of"].to_pylist()) <= folds[0].last
+    assert not set(np.array(record["code"].to_pylist())[of_first]) & set(late)
+    with pytest.raises(TooFewSessions, match="Fold 1 of the chosen stocks"):
+        walk_forward(replace(SETTINGS, train=replace(TRAIN, codes=tuple(late))), workspace, Progress())
+    with pytest.raises(CodeNotHeld, match="SH605999"):
+        walk_forward(replace(SETTINGS, train=replace(TRAIN, codes=("SH605999",))), workspace, Progress())
 
 
 def test_test_spans_follow_each_other_without_gap_or_overlap(workspace):
