@@ -3,7 +3,7 @@
 A note is said while the work goes on, as a warning, and stays in the result, where report and page show it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..base.progress import Progress
@@ -59,7 +59,36 @@ NOTES = {
         "The checkpoint {name} was trained on a real market, and this panel is of a practice one: the result "
         "says nothing of its worth in the real one.",
     ),
+    "unlearned_stock": (
+        "模型没有学过 {examples} 的历史：训练时没有选用它，或它当时上市不久。",
+        "The model did not learn from the history of {examples}: it was not chosen for the training, or had "
+        "too little history then.",
+    ),
+    "unlearned_stocks": (
+        "{stocks} 只股票中有 {count} 只模型没有学过（{examples}）：训练时没有选用，或当时上市不久。",
+        "The model did not learn from the history of {count} of these {stocks} stocks ({examples}): they "
+        "were not chosen for the training, or had too little history then.",
+    ),
 }
+EXAMPLES = 3
+
+
+def note_unlearned(
+    progress: Progress, learned: Collection[str] | None, codes: Collection[str]
+) -> tuple[int | None, list[Json]]:
+    """How many of these stocks a model did not learn from, and a note where there are any.
+
+    `learned`: `Checkpoint.learned_codes`; where it is None nothing is known and nothing said.
+    """
+    if learned is None:
+        return None, []
+    unlearned = sorted(set(codes) - set(learned))
+    count, stocks = len(unlearned), len(set(codes))
+    if not unlearned:
+        return 0, []
+    examples = ", ".join(unlearned[:EXAMPLES]) + (" ..." if count > EXAMPLES else "")
+    key = "unlearned_stock" if stocks == 1 else "unlearned_stocks"
+    return count, [note(progress, key, count=count, stocks=stocks, examples=examples)]
 
 
 def note_other_market(

@@ -56,6 +56,12 @@ class Checkpoint:
     training: Plain | None = None
 
     @property
+    def learned_codes(self) -> frozenset[str] | None:
+        """The stocks whose history this model learned from; None where the file does not say."""
+        codes = self.data.get("codes") or self.settings.codes
+        return frozenset(codes) if codes else None
+
+    @property
     def model(self) -> ModelSettings:
         return self.settings.model
 
@@ -185,7 +191,9 @@ def _misshapen(checkpoint: Checkpoint) -> str | None:
         and type(split.get("purge")) is int
         and is_span(split.get("train"))
         and all(split.get(name, 0) is None or is_span(split.get(name)) for name in ("valid", "test")),
-        "data": isinstance(checkpoint.data, dict) and isinstance(checkpoint.data.get("fingerprint"), str),
+        "data": isinstance(checkpoint.data, dict)
+        and isinstance(checkpoint.data.get("fingerprint"), str)
+        and is_words({"codes": checkpoint.data.get("codes", [])}),
         "metrics": isinstance(checkpoint.metrics, dict) and is_history(checkpoint.metrics.get("history", [])),
         "calibration": checkpoint.calibration is None or isinstance(checkpoint.calibration, dict),
         "training": checkpoint.training is None or isinstance(checkpoint.training, dict),

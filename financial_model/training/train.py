@@ -9,8 +9,10 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -302,6 +304,7 @@ class Trainer:
             "stocks": len(panel.codes),
             "first_session": str(panel.sessions[0]),
             "last_session": str(panel.sessions[-1]),
+            "codes": self._learned_codes,
         }
         save_checkpoint(
             path,
@@ -322,6 +325,12 @@ class Trainer:
         )
         kind = "epoch" if which.startswith("epoch") else which
         self.progress.emit("checkpoint", path=self.files.told(path), which=kind)
+
+    @cached_property
+    def _learned_codes(self) -> list[str]:
+        """The stocks that have a sample to learn from."""
+        panel = self.dataset.panel
+        return [panel.codes[position] for position in np.unique(panel.code_index[self.dataset.train_rows])]
 
     def _training_state(self) -> dict[str, Any]:
         self._count_time()

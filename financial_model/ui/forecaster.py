@@ -17,7 +17,7 @@ from ..base.progress import Progress
 from ..base.workspace import Workspace
 from ..data.reference_store import ReferenceStore
 from ..datasets.splits import first_unseen
-from ..evaluation.notes import note_other_market
+from ..evaluation.notes import note_other_market, note_unlearned
 from ..market.calendar import Calendar
 from ..market.rules import HALF_TICK
 
@@ -53,7 +53,8 @@ class Forecaster:
             told = tell_stock(predictor, ReferenceStore(self.workspace), code, as_of, samples)
             data, judged = predictor.checkpoint.data, predictor.panel.is_simulated
             told |= {
-                "notes": note_other_market(Progress(), Path(checkpoint).stem, data, judged),
+                "notes": note_other_market(Progress(), Path(checkpoint).stem, data, judged)
+                + note_unlearned(Progress(), predictor.checkpoint.learned_codes, [code])[1],
                 "checkpoint": checkpoint,
                 "load_s": round(loaded - start, 3),
                 "took_s": round(time.perf_counter() - loaded, 3),

@@ -201,7 +201,7 @@ def facts_of(one: Contender, settings: EvaluateSettings) -> Json:
         "evaluate": settings.to_json(),
         "train": checkpoint.settings.to_json(),
         "split": checkpoint.split,
-        "trained_on": checkpoint.data,
+        "trained_on": {name: value for name, value in checkpoint.data.items() if name != "codes"},
     }
 
 

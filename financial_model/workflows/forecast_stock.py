@@ -16,7 +16,7 @@ from ..data.quality import usable_rows
 from ..data.reference_store import ReferenceStore, actions_of
 from ..data.source import Bars
 from ..datasets.feature_cache import load_features
-from ..evaluation.notes import note, note_other_market
+from ..evaluation.notes import note, note_other_market, note_unlearned
 from ..forecasting.conditional_inference import open_predictor
 from ..forecasting.forecast import FORECAST_SUFFIXES, write_forecast
 from ..forecasting.own_stock import match_prices, with_stock
@@ -67,15 +67,18 @@ def forecast_stock(settings: ForecastSettings, workspace: Workspace, progress: P
         raise BadSetting("as_of" if settings.as_of else "first", str(asked), expected)
     write_forecast(out, table)
 
+    forecast_codes = pc.unique(table["code"]).to_pylist()
+    unlearned, told_unlearned = note_unlearned(progress, predictor.checkpoint.learned_codes, forecast_codes)
     as_of = pc.min_max(table["as_of"]).as_py()
     result = {
         "out": str(out),
         "rows": table.num_rows,
-        "stocks": len(pc.unique(table["code"])),
+        "stocks": len(forecast_codes),
+        "stocks_not_trained_on": unlearned,
         "first": as_of["min"].isoformat(),
         "last": as_of["max"].isoformat(),
         "is_simulated": panel.is_simulated,
-        "notes": notes,
+        "notes": notes + told_unlearned,
         "message": f"{table.num_rows:,} rows in {out}",
     }
     if table.num_rows <= TOLD_ROWS:

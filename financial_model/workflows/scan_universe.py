@@ -11,7 +11,7 @@ from ..base.workspace import Workspace, output_path
 from ..data.panel import CONDITIONS, Panel
 from ..data.reference_store import ReferenceStore
 from ..datasets.feature_cache import load_features
-from ..evaluation.notes import note_other_market
+from ..evaluation.notes import note_other_market, note_unlearned
 from ..forecasting.conditional_inference import open_predictor
 from ..forecasting.forecast import FORECAST_SUFFIXES, QUANTILE_NAMES, write_forecast
 from ..forecasting.inference import Predictor, Rows
@@ -34,12 +34,15 @@ def scan_universe(settings: ForecastSettings, workspace: Workspace, progress: Pr
     if out is not None:
         write_forecast(out, ranking)
     rows = ranking.to_pylist()
+    ranked = [row["code"] for row in rows]
+    unlearned, told = note_unlearned(progress, predictor.checkpoint.learned_codes, ranked)
     as_of = str(predictor.panel.sessions[predictor.session_position(settings.as_of)])
     return {
         "as_of": as_of,
         "stocks": len(rows),
+        "stocks_not_trained_on": unlearned,
         "is_simulated": predictor.panel.is_simulated,
-        "notes": notes,
+        "notes": notes + told,
         "out": settings.out,
         "message": f"{len(rows):,} stocks ranked as of {as_of}",
         "ranking": rows,

@@ -211,6 +211,7 @@ def test_a_checkpoint_of_the_other_market_is_warned_of_wherever_it_is_used(
 ):
     learned = load_checkpoint(workspace.root / checkpoint)
     learned.data["is_simulated"] = not is_practice_panel
+    del learned.data["codes"]  # whom it did not learn from is a note of its own
     path = tmp_path / "other.pt"
     save_checkpoint(path, learned)
     panel = Panel.open(workspace)

@@ -105,6 +105,27 @@ def test_a_ranking_has_names_conditions_and_limits_and_the_best_score_first(trip
     json.dumps(result, allow_nan=False)
 
 
+def test_stocks_that_the_model_did_not_learn_from_are_counted(trip):
+    workspace, _ = trip
+    codes = Panel.open(workspace).codes[:11]
+    few = train_model(replace(SETTINGS, codes=tuple(codes), name="few"), workspace, Progress())
+    scan = scan_universe(ForecastSettings(checkpoint=few["checkpoint"], all=True), workspace, Progress())
+    ranked = {row["code"] for row in scan["ranking"]}
+    learned = load_checkpoint(workspace.inside(few["checkpoint"])).learned_codes
+    assert 5 < len(learned) < 11, "some of the stocks were listed after the training span"
+    assert learned < set(codes)
+    assert scan["stocks_not_trained_on"] == len(ranked - learned) > 0
+    (told,) = scan["notes"]
+    assert f"{len(ranked - learned)} of these {len(ranked)} stocks" in told["en"]
+    asked = ForecastSettings(checkpoint=few["checkpoint"], codes=(max(ranked - learned),))
+    alone = forecast_stock(asked, workspace, Progress())
+    assert alone["stocks_not_trained_on"] == 1
+    assert told_of(alone) == ["unlearned_stock"]
+    known = forecast_stock(replace(asked, codes=(min(ranked & learned),)), workspace, Progress())
+    assert known["stocks_not_trained_on"] == 0
+    assert known["notes"] == []
+
+
 def test_a_csv_of_ones_own_is_forecast(trip, tmp_path):
     workspace, _ = trip
     source = next(path for path in sorted(workspace.bars_dir.iterdir()) if len(path.read_text()) > 20_000)
@@ -112,7 +133,7 @@ def test_a_csv_of_ones_own_is_forecast(trip, tmp_path):
     result = forecast_stock(ask(trip, bars=str(tmp_path / "mine.csv")), workspace, Progress())
     assert {row["code"] for row in result["forecasts"]} == {"mine"}
     assert np.isfinite([row["q50"] for row in result["forecasts"]]).all()
-    assert told_of(result) == ["own_bars_unknown"]
+    assert told_of(result) == ["own_bars_unknown", "unlearned_stock"]
     with pytest.raises(NoBarsFound):
         forecast_stock(ask(trip, bars=str(tmp_path / "none.csv")), workspace, Progress())
 
