@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..base.errors import CodeNotHeld, DamagedFile, NoPanel
-from ..base.workspace import Workspace
+from ..base.config import ConditionSettings
+from ..base.errors import BadSetting, CodeNotHeld, DamagedFile, NoPanel
+from ..base.workspace import Workspace, read_json
 from .source import BAR_COLUMNS, Bars
 
 Array = npt.NDArray[Any]
@@ -73,6 +74,7 @@ class Panel:
         fingerprint: str,
         is_simulated: bool,
         session_rows: tuple[Array, Array] | None = None,
+        made_with: ConditionSettings | None = None,
     ) -> None:
         self.codes = list(codes)
         self.offsets = np.asarray(offsets, dtype=np.int64)
@@ -80,6 +82,7 @@ class Panel:
         self.column_names = tuple(column_names)
         self.fingerprint = fingerprint
         self.is_simulated = is_simulated
+        self.made_with = made_with or ConditionSettings()
         self._load = load
         self._columns: dict[str, Array] = {}
         self._vocabularies = {name: tuple(words) for name, words in vocabularies.items()}
@@ -135,6 +138,9 @@ class Panel:
                 path, f"it is of the format {metadata.get('format')!r}, not {FORMAT!r}", REBUILD
             )
         fingerprint = metadata["fingerprint"]
+        # Before the others, which a build takes away first: where they still lie this one was read.
+        settings_path = conditions_path(beside or path, fingerprint)
+        made_with = read_conditions(settings_path) if with_conditions else None
         by_session, _ = map_batch(sessions_path(beside or path, fingerprint))
         index_table, _ = map_batch(indices_path(beside or path, fingerprint))
         lists = by_session.column("rows")
@@ -167,6 +173,7 @@ class Panel:
             fingerprint=fingerprint,
             is_simulated=metadata.get("simulated") == "true",
             session_rows=(view_of(lists.values), view_of(lists.offsets)),
+            made_with=made_with,
         )
 
     @classmethod
@@ -361,6 +368,7 @@ class Panel:
             indices=indices,
             fingerprint=fingerprint,
             is_simulated=self.is_simulated,
+            made_with=self.made_with,
         )
 
 
@@ -389,6 +397,21 @@ def sessions_path(panel_path: Path, fingerprint: str) -> Path:
 
 def indices_path(panel_path: Path, fingerprint: str) -> Path:
     return panel_path.parent / f"panel-{fingerprint}.indices.arrow"
+
+
+def conditions_path(panel_path: Path, fingerprint: str) -> Path:
+    """Where the settings lie that a panel's conditions were made with."""
+    return panel_path.parent / f"panel-{fingerprint}.conditions.json"
+
+
+def read_conditions(path: Path) -> ConditionSettings:
+    """The settings that a panel's conditions were made with; the defaults where none were kept."""
+    if not path.is_file():
+        return ConditionSettings()
+    try:
+        return ConditionSettings.from_json(read_json(path))
+    except BadSetting as error:
+        raise DamagedFile(path, str(error), REBUILD) from error
 
 
 def map_batch(path: Path) -> tuple[pa.RecordBatch, dict[str, str]]:

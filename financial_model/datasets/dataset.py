@@ -51,7 +51,7 @@ class StockDataset:
     ) -> "StockDataset":
         """The dataset that the settings ask for; errors say which span or stock has too few sessions."""
         split = split_by_date(panel.sessions, settings)
-        features = features or compute_features(panel)
+        features = features or compute_features(panel, panel.made_with.index)
         model = settings.model
         matrices = market_matrices(
             panel,

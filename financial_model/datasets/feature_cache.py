@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..base.config import DEFAULT_INDEX
 from ..base.errors import DiskFull
 from ..base.progress import Progress
 from ..base.workspace import Workspace, remove_old_parts, replace, write_atomically
@@ -37,7 +38,7 @@ def load_features(panel: Panel, workspace: Workspace, progress: Progress | None 
         return cached
     if progress is not None:
         progress.stage("features", "computing features, once for this panel")
-    made = compute_features(panel)
+    made = compute_features(panel, panel.made_with.index)
     try:
         _write(folder, made)
     except (DiskFull, OSError) as error:
@@ -48,7 +49,9 @@ def load_features(panel: Panel, workspace: Workspace, progress: Progress | None 
 
 def _key(panel: Panel) -> str:
     code = Path(features_module.__file__).read_bytes()
-    return hashlib.sha256(panel.fingerprint.encode() + code).hexdigest()[:16]
+    index = panel.made_with.index
+    told = panel.fingerprint if index == DEFAULT_INDEX else f"{panel.fingerprint} {index}"
+    return hashlib.sha256(told.encode() + code).hexdigest()[:16]
 
 
 def _read(folder: Path) -> Features | None:

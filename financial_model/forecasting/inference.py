@@ -61,7 +61,7 @@ class Predictor:
                 path, "its training was stopped before the first validation", "Resume the training first."
             )
         self.checkpoint, self.panel = checkpoint, panel
-        features = features or compute_features(panel)
+        features = features or compute_features(panel, panel.made_with.index)
         _check_inputs(checkpoint, panel, features, path)
         model = checkpoint.model
         self.features = features

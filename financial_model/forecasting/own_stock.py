@@ -134,6 +134,7 @@ def with_stock(panel: Panel, bars: Bars, kind: PriceKind = "unknown", actions: A
         indices={index: panel.index_bars(index) for index in panel.index_codes()},
         fingerprint=f"{panel.fingerprint}+{code}",
         is_simulated=panel.is_simulated,
+        made_with=panel.made_with,
     )
 
 

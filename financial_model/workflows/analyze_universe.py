@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..base.config import AnalyzeSettings, ConditionSettings
+from ..base.config import AnalyzeSettings
 from ..base.errors import BadSetting
 from ..base.progress import Progress
 from ..base.workspace import Workspace
@@ -30,7 +30,7 @@ def analyze_universe(settings: AnalyzeSettings, workspace: Workspace, progress: 
     progress.check_stop("Nothing was changed.")
 
     progress.stage("analyze", "Industries, styles and regime")
-    timeline = regime_timeline(panel, position, ConditionSettings())
+    timeline = regime_timeline(panel, position, panel.made_with)
     result: dict[str, Any] = {
         "as_of": str(universe.session),
         "first": str(panel.sessions[0]),

@@ -1,14 +1,16 @@
 """Store -> panel: adjusted prices, limits, shares and conditions of all stocks in one mapped table."""
 
+import contextlib
 import json
 from typing import Any
 
 from ..base.config import PanelSettings
+from ..base.errors import DamagedFile
 from ..base.progress import Progress
-from ..base.workspace import Workspace
+from ..base.workspace import Workspace, write_json
 from ..conditions.condition_table import VOCABULARIES, ConditionColumns
 from ..data import panel_builder
-from ..data.panel import Panel
+from ..data.panel import Panel, conditions_path, read_conditions
 from ..data.quality import QualityReport
 from ..data.reference_store import ReferenceStore
 
@@ -18,7 +20,15 @@ def build_panel(settings: PanelSettings, workspace: Workspace, progress: Progres
     reference = ReferenceStore(workspace)
     progress.stage("build_panel", "Building the panel")
 
+    def keep_settings(fingerprint: str) -> None:
+        path = conditions_path(workspace.panel_path, fingerprint)
+        with contextlib.suppress(DamagedFile):
+            if path.is_file() and read_conditions(path) == settings.conditions:
+                return
+        write_json(path, settings.conditions.to_json())
+
     def conditions(panel: Panel) -> ConditionColumns:
+        keep_settings(panel.fingerprint)  # before the panel that they belong to is put in its place
         return ConditionColumns(panel, reference, settings.conditions)
 
     result = panel_builder.build_panel(
@@ -29,4 +39,9 @@ def build_panel(settings: PanelSettings, workspace: Workspace, progress: Progres
         rebuild=settings.rebuild,
         progress=progress,
     )
+    keep_settings(result["fingerprint"])
+    for path in workspace.cache_dir.glob("panel-*.conditions.json"):
+        if path != conditions_path(workspace.panel_path, result["fingerprint"]):
+            with contextlib.suppress(PermissionError):  # on Windows one that is read waits for the next build
+                path.unlink(missing_ok=True)
     return result | {"quality": QualityReport.read(workspace).counts()}

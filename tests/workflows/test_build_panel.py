@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
 
-from financial_model.base.config import ConditionSettings, ImportSettings, PanelSettings
-from financial_model.base.errors import NoBarsFound
+from financial_model.base.config import AnalyzeSettings, ConditionSettings, ImportSettings, PanelSettings
+from financial_model.base.errors import DamagedFile, NoBarsFound
 from financial_model.base.progress import Progress
 from financial_model.base.workspace import Workspace
 from financial_model.data.panel import CONDITIONS, Panel
+from financial_model.datasets.feature_cache import load_features
+from financial_model.datasets.features import compute_features
+from financial_model.workflows.analyze_universe import analyze_universe
 from financial_model.workflows.build_panel import build_panel
 from financial_model.workflows.import_bars import import_bars
 from tests.data.market_makers import index_walk, put, sessions, walk
@@ -23,6 +26,35 @@ def test_a_panel_with_conditions_is_built_from_the_store(tmp_path):
     assert build_panel(PanelSettings(), workspace, Progress())["changed"] is False
     other = PanelSettings(conditions=ConditionSettings(buckets="threshold"))
     assert build_panel(other, workspace, Progress())["changed"] is True
+
+
+def test_features_and_regimes_are_of_the_index_the_panel_was_built_with(tmp_path):
+    workspace = Workspace(tmp_path)
+    other = walk("SH000905", DATES, seed=5, start=5000.0)
+    put(workspace, *(walk(f"SH60000{k}", DATES) for k in range(6)), index_walk(DATES), other)
+    settings = PanelSettings(conditions=ConditionSettings(index="SH000905"))
+    build_panel(settings, workspace, Progress())
+    panel = Panel.open(workspace)
+    features = load_features(panel, workspace)
+    np.testing.assert_array_equal(features.market, compute_features(panel, "SH000905").market)
+    assert not np.array_equal(features.market, compute_features(panel).market)
+    assert panel.truncated(DATES[100]).made_with == settings.conditions
+    assert analyze_universe(AnalyzeSettings(), workspace, Progress())["regime"]["index"] == "SH000905"
+    # A panel from before its settings were kept has them after the next build, which changes nothing else.
+    (kept,) = workspace.cache_dir.glob("panel-*.conditions.json")
+    kept.unlink()
+    assert build_panel(settings, workspace, Progress())["changed"] is False
+    assert Panel.open(workspace).made_with == settings.conditions
+    kept.write_text('{"index": 5}')
+    with pytest.raises(DamagedFile):
+        Panel.open(workspace)
+    build_panel(settings, workspace, Progress())
+    assert Panel.open(workspace).made_with == settings.conditions
+    build_panel(PanelSettings(), workspace, Progress())
+    default = Panel.open(workspace)
+    assert len(list(workspace.cache_dir.glob("panel-*.conditions.json"))) == 1
+    features = load_features(default, workspace)
+    np.testing.assert_array_equal(features.market, compute_features(default, "SH000300").market)
 
 
 def test_building_without_bars_says_what_to_do(tmp_path):
