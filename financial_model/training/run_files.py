@@ -1,4 +1,7 @@
-"""The files of one run: NAME_YYYYMMDD_HHMMSS_{best,epochN,final}.pt, ..._run.json, ..._metrics.jsonl."""
+"""The files of one run: NAME_YYYYMMDD_HHMMSS_{best,epochN,final}.pt, ..._run.json, ..._metrics.jsonl.
+
+A stop leaves ..._epochN_stepM.pt: N epochs, and M steps of the next.
+"""
 
 import json
 import time
@@ -31,7 +34,7 @@ class RunFiles:
         return self.folder / f"{self._name}_{self.stamp}_{ending}"
 
     def checkpoint(self, which: str) -> Path:
-        """The checkpoint "best", "epoch5" or "final"."""
+        """The checkpoint "best", "epoch5", "epoch5_step12" or "final"."""
         return self.path(f"{which}.pt")
 
     def told(self, path: Path) -> str:

@@ -140,7 +140,7 @@ class Trainer:
             if self.ranks.any(self.progress.is_stop_requested()):
                 self._check_losses()
                 place.loss_sum += float(loss_sum)
-                self._save(f"epoch{place.total_epoch + 1}", self._members("best", self._current()))
+                self._save(self._halfway, self._members("best", self._current()))
                 return False
             batch_rows = torch.as_tensor(rows[place.step])
             rate = self._set_rate((place.epoch + (place.step + 1) / len(rows)) / self.settings.epochs)
@@ -265,7 +265,7 @@ class Trainer:
         return self._told_result("best", stopped=False)
 
     def _stopped(self) -> dict[str, Any]:
-        return self._told_result(f"epoch{self.place.total_epoch + 1}", stopped=True)
+        return self._told_result(self._halfway, stopped=True)
 
     def _told_result(self, which: str, stopped: bool) -> dict[str, Any]:
         """The result of a job, written to the run.json too."""
@@ -275,6 +275,11 @@ class Trainer:
         return result
 
     # ---- what is saved
+
+    @property
+    def _halfway(self) -> str:
+        """What a checkpoint in mid-epoch holds: the epochs that ended, and the steps done since."""
+        return f"epoch{self.place.total_epoch}_step{self.place.step}"
 
     def _members(self, kind: str, current: Trained | None = None) -> list[Trained]:
         """The finished members at their "best" or their "last", and the one in training."""

@@ -1,5 +1,6 @@
 """The checkpoints of a workspace as a choice, the newest run first, each with its validation RankIC."""
 
+import re
 from typing import Any
 
 from .frame import View
@@ -26,6 +27,9 @@ def listed_checkpoints(runs: list[Run], t: Translate) -> list[tuple[str, str]]:
 
 def _label(t: Translate, run: Run, which: str) -> str:
     word = t(f"checkpoint.{which}") if which in ORDER else which
+    if numbers := re.findall(r"\d+", which):
+        words = dict(zip(("epoch", "step"), numbers, strict=False))
+        word = t("checkpoint.step" if "step" in words else "checkpoint.epoch", **words)
     rank_ic = run.best.get("valid_rank_ic")
     score = f" · RankIC {figure(rank_ic, 3)}" if isinstance(rank_ic, (int, float)) else ""
     return f"{run.label} · {word}{score}"

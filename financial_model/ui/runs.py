@@ -16,7 +16,9 @@ from ..base.workspace import Workspace, check_name, read_json, write_json
 from .jobs import Job, keep_epoch
 
 RUN_FILE = re.compile(r"(?P<stem>(?P<name>.+)_(?P<stamp>\d{8}_\d{6}))_run\.json")
-CHECKPOINT_FILE = re.compile(r"(?P<stem>.+_\d{8}_\d{6})_(?P<which>best|final|epoch\d+)\.pt")
+# A stop in mid-epoch leaves epochN_stepM: N epochs, and M steps of the next.
+WHICH = r"best|final|epoch\d+(?:_step\d+)?"
+CHECKPOINT_FILE = re.compile(rf"(?P<stem>.+_\d{{8}}_\d{{6}})_(?P<which>{WHICH})\.pt")
 LABELS_FILE = "run_labels.json"
 MAX_RUNS = 500
 MAX_METRICS_BYTES = 32 << 20
@@ -179,7 +181,7 @@ def delete(workspace: Workspace, run: Run, jobs: list[Job]) -> int:
 def files_of(workspace: Workspace, run: Run) -> list[Path]:
     """What belongs to a run: checkpoints, record, metrics."""
     folder = workspace.inside(run.id).parent
-    endings = re.compile(re.escape(run.stem) + r"_((best|final|epoch\d+)\.pt|run\.json|metrics\.jsonl)")
+    endings = re.compile(re.escape(run.stem) + rf"_(({WHICH})\.pt|run\.json|metrics\.jsonl)")
     return [folder / name for name in _names_in(folder) if endings.fullmatch(name)]
 
 

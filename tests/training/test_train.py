@@ -79,6 +79,9 @@ def test_a_run_that_was_stopped_goes_on_to_the_weights_of_one_that_never_was(
     stopped, workspace = walk.train(market, tmp_path, settings, Progress(stop=StopAt(question)))
     assert stopped["stopped"]
     assert workspace.inside(stopped["resume"]).is_file()
+    place = load_checkpoint(workspace.inside(stopped["resume"])).training["place"]
+    assert stopped["resume"].endswith(f"_epoch{stopped['epochs']}_step{place['step']}.pt")
+    assert (place["total_epoch"], place["total_step"]) == (stopped["epochs"], question)
     again = walk.small_settings(resume=stopped["resume"])  # all other settings come from the checkpoint
     result, _ = walk.train(market, tmp_path, again)
     assert not result["stopped"]

@@ -8,8 +8,10 @@ from financial_model.base.config import TrainSettings
 from financial_model.base.errors import BadSetting, NoSuchRun, UnsafePath, WorkspaceBusy
 from financial_model.base.workspace import write_json
 from financial_model.ui import runs
+from financial_model.ui.checkpoints import listed_checkpoints
 from financial_model.ui.jobs import MAX_POINTS, Jobs
 from financial_model.ui.runs import RunReader
+from financial_model.ui.translations import Translate
 
 
 def write_run(workspace, stem="first_20180101_120000", checkpoints=("best",), history=True, **settings):
@@ -51,6 +53,14 @@ def test_a_run_is_listed_with_its_epochs_and_checkpoints(workspace, reader):
     assert len(run.checkpoints) == 3
 
 
+def test_a_checkpoint_is_told_by_what_it_holds_in_both_languages(workspace, reader):
+    write_run(workspace, checkpoints=("best", "epoch5", "epoch5_step12"))
+    english = [label.split(" · ")[1] for label, _ in listed_checkpoints(reader.all([]), Translate("en"))]
+    assert english == ["best", "epoch 5", "stopped 12 steps after epoch 5"]
+    chinese = [label.split(" · ")[1] for label, _ in listed_checkpoints(reader.all([]), Translate("zh"))]
+    assert chinese == ["最佳", "第 5 轮", "5 轮又 12 步时停下"]
+
+
 def test_a_run_that_was_cut_off_tells_its_epochs_from_the_metrics(workspace, reader):
     write_run(workspace, history=False)
     assert reader.all([])[0].epochs == (1, TrainSettings().epochs)
@@ -84,10 +94,10 @@ def test_a_run_is_renamed_for_the_eye_and_keeps_its_files(workspace, reader):
 
 
 def test_deleting_takes_the_files_of_this_run_alone(workspace, reader):
-    name = write_run(workspace, checkpoints=("best", "epoch5"))
+    name = write_run(workspace, checkpoints=("best", "epoch5", "epoch5_step12"))
     other = write_run(workspace, stem="first_20180101_120000_more_20190101_120000")
     (workspace.output_dir / "first_20180101_120000_report.html").write_text("mine", encoding="utf-8")
-    assert runs.delete(workspace, reader.get(name, []), []) == 4
+    assert runs.delete(workspace, reader.get(name, []), []) == 5
     assert [run.id for run in reader.all([])] == [other]
     assert (workspace.output_dir / "first_20180101_120000_report.html").is_file()
 

@@ -3,6 +3,8 @@
 TEXTS: dict[str, tuple[str, str]] = {
     "checkpoint.best": ("最佳", "best"),
     "checkpoint.final": ("最终", "final"),
+    "checkpoint.epoch": ("第 {epoch} 轮", "epoch {epoch}"),
+    "checkpoint.step": ("{epoch} 轮又 {step} 步时停下", "stopped {step} steps after epoch {epoch}"),
     "setting.samples": ("测试样本", "test samples"),
     "inference.checkpoint": ("检查点", "Checkpoint"),
     "inference.stock": ("股票", "Stock"),
