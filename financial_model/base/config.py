@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal, Self, get_args, get_origin
 
-from .errors import BadSetting
+from .errors import BadSetting, MissingSetting
 
 ModelName = Literal["conditional", "transformer", "lstm"]
 TrainMode = Literal["unified", "industry"]
@@ -35,6 +35,12 @@ INDUSTRIES = (
     "other",
 )
 QUANTILE_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+# What has no default, told to who leaves it out.
+NEEDED = {
+    "path": "a file of bars, or a folder that holds CSV files or a vipdoc",
+    "checkpoint": "a .pt file that a training wrote",
+    "checkpoints": "one or more .pt files that a training wrote",
+}
 DEFAULT_INDEX = "SH000300"
 # No broker may ask for more, as a fraction of the amount.
 COMMISSION_CAP = 0.003
@@ -64,7 +70,7 @@ class Settings:
         for setting in dataclasses.fields(cls):  # type: ignore[arg-type]
             is_required = setting.default is setting.default_factory is dataclasses.MISSING
             if is_required and values.get(setting.name) is None:
-                raise BadSetting(setting.name, None, "a value: it has no default")
+                raise MissingSetting(setting.name, NEEDED.get(setting.name, "a value: it has no default"))
         made = cls(**{name: _from_plain(name, value, hints[name]) for name, value in values.items()})
         object.__setattr__(made, "_given", frozenset(values))
         return made

@@ -51,6 +51,13 @@ class BadSetting(FinancialModelError):
         )
 
 
+class MissingSetting(FinancialModelError):
+    """A setting without a default that was not given."""
+
+    def __init__(self, setting: str, expected: str) -> None:
+        super().__init__(f"No {setting} was given: name {expected}.", setting=setting, expected=expected)
+
+
 class UnsafePath(FinancialModelError):
     """A name or folder from a user that would leave the workspace or cannot be a file name."""
 
@@ -223,8 +230,8 @@ class UnknownCode(FinancialModelError):
 
     def __init__(self, seen: Any) -> None:
         super().__init__(
-            f"{str(seen)[:40]!r} is no code of an A share or index. Write six digits with their exchange, "
-            "such as SH600519, SZ000001 or BJ920001.",
+            f"{str(seen)[:40]!r} is no code of an A share or index (funds, bonds and B shares are not "
+            "taken). Write six digits with their exchange, such as SH600519, SZ000001 or BJ920001.",
             seen=str(seen)[:40],
         )
 
@@ -241,6 +248,28 @@ class NoBarsFound(FinancialModelError):
 
     def __init__(self, path: Path, expected: str) -> None:
         super().__init__(f"No bars in {path}; expected {expected}.", path=path, expected=expected)
+
+
+class PathNotFound(FinancialModelError):
+    """A file or folder that a person named and that is not there."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"There is no file or folder {path}. Check how it is written.", path=path)
+
+
+class NoFileNamedByCode(FinancialModelError):
+    """Files of bars of which none says in its name what stock it holds."""
+
+    def __init__(self, path: Path, files: list[str]) -> None:
+        some = files[:3]
+        shown = ", ".join(some) + (" ..." if len(files) > len(some) else "")
+        super().__init__(
+            f"No file of {path} is named by the code of an A share or index ({shown}). Name each by its "
+            "code, such as SH600000.csv, one stock a file: a file of several stocks has to be split first. "
+            "Funds, bonds and B shares are not taken.",
+            path=path,
+            files=some,
+        )
 
 
 class BadTable(FinancialModelError):

@@ -72,18 +72,7 @@ def settings_of(command: str, values: Any) -> Any:
     kind, _ = COMMANDS[command]
     if command == "import" and isinstance(values, dict) and "path" in values:
         return actions.import_settings(str(values["path"]), values.get("max_stocks"))
-    if isinstance(values, dict):
-        missing = [name for name in _required(kind) if name not in values]
-        if missing:
-            raise BadSetting(missing[0], None, "a value")
     return kind.from_json(values)
-
-
-def _required(kind: Any) -> list[str]:
-    import dataclasses
-
-    nothing = dataclasses.MISSING
-    return [f.name for f in dataclasses.fields(kind) if f.default is nothing and f.default_factory is nothing]
 
 
 def describe(job: Job, with_result: bool = False) -> dict[str, Any]:

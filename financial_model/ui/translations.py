@@ -26,6 +26,21 @@ EXPECTED: tuple[tuple[str, str], ...] = (
     (r"a list", "一个列表"),
     (r"(.+), as the run that is resumed has it: .+", r" \1（续训沿用原来的设置；要改请重新训练）"),
     (r"a trained model", "一个训练好的模型"),
+    (r"a folder or file that exists", "一个存在的文件夹或文件"),
+    (r"a file of bars, or a folder.+", "一个行情文件，或含 CSV 或 vipdoc 的文件夹"),
+    (r"(one or more|a) \.pt files? that a training wrote", "训练生成的 .pt 文件"),
+    (r"a value: it has no default", "一个值"),
+    (r"the column of codes", "代码列"),
+    (r"the header", "表头"),
+    (r"the title", "标题"),
+    (r"the rows", "数据行"),
+    (r"line (\d+), column (\w+)", r"第 \1 行 \2 列"),
+    (r"one stock a file, named by its code", "每个文件一只股票，以代码命名"),
+    (r"(\w+), which the file's name says", r"文件名所写的 \1"),
+    (r"raw prices: export with 不复权", "不复权价格（导出时选“不复权”）"),
+    (r"a number", "一个数"),
+    (r"codes", "代码"),
+    (r"stocks", "股票"),
     (r"a JSON object.*", "一组设置"),
     (r"either one as-of date or a range, not both", "基准日和区间只能二选一"),
 )
@@ -151,7 +166,7 @@ class Translate:
     def _field(self, name: str, value: Any) -> str:
         if name == "setting":
             return self.choice("setting", value)
-        if name in ("expected", "remedy", "reason"):
+        if name in ("expected", "remedy", "reason", "where", "what"):
             return self._expected(str(value))
         if isinstance(value, dict):
             return "；".join(f"{key}：{self._expected(str(item))}" for key, item in list(value.items())[:3])

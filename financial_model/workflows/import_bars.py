@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.config import ImportSettings
-from ..base.errors import FinancialModelError, NoBarsFound, NothingUsable
+from ..base.errors import FinancialModelError, NoBarsFound, NoFileNamedByCode, NothingUsable, PathNotFound
 from ..base.progress import Progress
 from ..base.workspace import Workspace, user_path
 from ..data.bar_store import BarStore, describe
@@ -52,12 +52,21 @@ def import_bars(settings: ImportSettings, workspace: Workspace, progress: Progre
 
 def open_source(path: Path) -> BarSource:
     """The source that lies at a path: a vipdoc folder, a folder of CSV files, or one CSV file."""
-    if path.is_dir():
-        vipdoc = find_vipdoc(path)
-        return TdxFiles(vipdoc) if vipdoc is not None else CsvSource(path, OTHER_TABLES)
-    if path.is_file():
-        return CsvSource(path)
-    raise NoBarsFound(path, "a folder with CSV files or a vipdoc, or one CSV file")
+    if not (path.is_file() or path.is_dir()):
+        raise PathNotFound(path)
+    vipdoc = find_vipdoc(path) if path.is_dir() else None
+    if vipdoc is not None:
+        return TdxFiles(vipdoc)
+    try:
+        return CsvSource(path, OTHER_TABLES if path.is_dir() else ())
+    except NoBarsFound:
+        if path.is_file():
+            raise NoFileNamedByCode(path.parent, [path.name]) from None
+        files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in (".csv", ".txt")]
+        if named := [file.name for file in files if file.stem not in OTHER_TABLES]:
+            raise NoFileNamedByCode(path, named) from None
+        expected = "CSV files named by their code, such as SH600000.csv, or the vipdoc of a 通达信 client"
+        raise NoBarsFound(path, expected) from None
 
 
 def chosen_codes(source: BarSource, max_stocks: int | None) -> list[str]:

@@ -20,7 +20,7 @@ from financial_model.base.config import (
     TrainSettings,
     WalkForwardSettings,
 )
-from financial_model.base.errors import BadSetting, FinancialModelError
+from financial_model.base.errors import BadSetting, FinancialModelError, MissingSetting
 
 NEEDED = {
     "ImportSettings": {"path": "bars"},
@@ -63,7 +63,7 @@ def test_an_unknown_key_is_named():
 
 
 def test_a_missing_key_is_named():
-    with pytest.raises(BadSetting, match="path"):
+    with pytest.raises(MissingSetting, match="No path was given: name a file of bars, or a folder"):
         ImportSettings.from_json({})
 
 

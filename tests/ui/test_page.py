@@ -114,7 +114,7 @@ def test_a_program_is_told_in_our_words_what_does_not_fit(client):
         client.predict("rm", {}, "", api_name="/start_job")
     with pytest.raises(Exception, match="no job"):
         client.predict("../../etc", api_name="/get_job")
-    with pytest.raises(Exception, match="checkpoint is None"):
+    with pytest.raises(Exception, match="No checkpoint was given"):
         client.predict("forecast", {}, "", api_name="/start_job")
     with pytest.raises(Exception, match="a folder or file that exists"):
         client.predict("import", {"path": "/nowhere/at/all"}, api_name="/load_market")

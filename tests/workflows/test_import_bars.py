@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from financial_model.base.config import ImportSettings
-from financial_model.base.errors import MixedMarkets, NoBarsFound, NothingUsable, StopRequested
+from financial_model.base.errors import (
+    MixedMarkets,
+    NoBarsFound,
+    NoFileNamedByCode,
+    NothingUsable,
+    PathNotFound,
+    StopRequested,
+)
 from financial_model.base.progress import Progress
 from financial_model.base.workspace import Workspace
 from financial_model.data.bar_store import BarStore
@@ -163,11 +170,19 @@ def test_a_negative_price_is_set_aside_and_a_file_of_nothing_else_fails(workspac
     assert len(BarStore(workspace).read("SH600000")) == 29
 
 
-@pytest.mark.parametrize("name", ["missing", "empty"])
-def test_an_empty_or_missing_folder_is_said_to_be_one(workspace, source, name):
-    path = source if name == "empty" else source / "nowhere"
+def test_an_empty_or_missing_folder_is_said_to_be_one(workspace, source):
     with pytest.raises(NoBarsFound, match="No bars in"):
-        bring(path, workspace)
+        bring(source, workspace)
+    with pytest.raises(PathNotFound, match="There is no file or folder"):
+        bring(source / "nowhere", workspace)
+
+
+@pytest.mark.parametrize("name", ["SH510300.csv", "all_stocks.csv", "510300.txt"])
+def test_files_that_are_not_named_by_a_stock_are_told_with_what_to_do(workspace, source, name):
+    write_csv(source / name, walk("SH600000", DATES))
+    for path in (source, source / name):
+        with pytest.raises(NoFileNamedByCode, match=f"{name}.*such as SH600000.csv.*Funds"):
+            bring(path, workspace)
 
 
 def test_importing_newer_bars_keeps_the_older_ones(workspace, source):

@@ -9,6 +9,7 @@ from ...evaluation.notes import NOTES
 TEXTS = {
     "error.FinancialModelError": ("出错了。", "Something went wrong."),
     "error.BadSetting": ("{setting} 的值“{seen}”不可用，应为{expected}。", "A setting is out of its range."),
+    "error.MissingSetting": ("没有给出{setting}，请指定{expected}。", "A setting was not given."),
     "error.UnsafePath": (
         "“{name}”不能用作名称或路径。请使用工作区内的文件夹，名称只含文字、数字、下划线和连字符。",
         "This name or path cannot be used.",
@@ -68,13 +69,21 @@ TEXTS = {
         "Out of memory; halve the batch size.",
     ),
     "error.UnknownCode": (
-        "“{seen}”不是 A 股或指数代码。请写六位数字，可带交易所，如 600519、SZ000001。",
+        "“{seen}”不是 A 股或指数代码（不支持基金、债券和 B 股）。"
+        "请写六位数字，可带交易所，如 600519、SZ000001。",
         "This is no code of an A share.",
     ),
     "error.CodeNotHeld": ("{where} 中没有 {code}。", "The code is not held."),
     "error.NoBarsFound": (
         "{path} 里没有可用的日线。需要：每只股票一个 CSV，或通达信的 vipdoc 文件夹。",
         "No bars found.",
+    ),
+    "error.PathNotFound": ("没有 {path} 这个文件或文件夹，请检查写法。", "This path is not there."),
+    "error.NoFileNamedByCode": (
+        "{path} 里没有以 A 股或指数代码命名的文件（{files}）。"
+        "请每只股票一个文件、以代码命名，如 SH600000.csv；多只股票合在一起的文件请先拆开。"
+        "不支持基金、债券和 B 股。",
+        "No file is named by a code.",
     ),
     "error.BadTable": (
         "{path}，{where}：读到“{seen}”，应为 {expected}。请改正后重试。",
