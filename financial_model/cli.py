@@ -9,12 +9,15 @@ of the settings), so there is one place where a default stands.
 """
 
 import contextlib
+import functools
 import importlib
+import inspect
 import json
 import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -160,12 +163,7 @@ def analyze(
     _run("analyze_universe:analyze_universe", settings, workspace, as_json, job)
 
 
-@app.command()
-def train(
-    workspace: WorkspaceDir = Path(),
-    as_json: AsJson = False,
-    config: ConfigFile = None,
-    job: JobDir = None,
+def _training_values(
     model: Annotated[str | None, typer.Option(help="conditional, transformer or lstm.")] = None,
     mode: Annotated[str | None, typer.Option(help="unified, or industry with --industry.")] = None,
     industry: Annotated[str | None, typer.Option(help="The industry of a single industry model.")] = None,
@@ -183,6 +181,9 @@ def train(
     layers: Annotated[int | None, typer.Option(help="Depth of the network.")] = None,
     heads: Annotated[int | None, typer.Option(help="Attention heads; a divisor of the hidden size.")] = None,
     dropout: Annotated[float | None, typer.Option(help="Share of units dropped in training.")] = None,
+    industry_embedding: Annotated[int | None, typer.Option(help="Width of what an industry says.")] = None,
+    style_embedding: Annotated[int | None, typer.Option(help="Width of what a style says.")] = None,
+    regime_embedding: Annotated[int | None, typer.Option(help="Width of what the regime says.")] = None,
     with_conditions: Annotated[
         bool | None,
         typer.Option("--with-conditions/--without-conditions", help="Industry, style, regime, market state."),
@@ -194,6 +195,7 @@ def train(
     train_start: Annotated[str | None, typer.Option(help="First session trained on.")] = None,
     train_end: Annotated[str | None, typer.Option(help="Last session trained on.")] = None,
     valid_end: Annotated[str | None, typer.Option(help="Last session validated on.")] = None,
+    holding: Annotated[int | None, typer.Option(help="Sessions of the return that is ranked.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same device, same weights.")] = None,
     ensemble: Annotated[int | None, typer.Option(help="Members, each with a seed of its own.")] = None,
     mixed_precision: Annotated[bool | None, typer.Option("--mixed-precision/--full-precision")] = None,
@@ -201,11 +203,8 @@ def train(
         bool | None, typer.Option("--compile/--no-compile", help="Compile the step.")
     ] = None,
     tensorboard: Annotated[bool | None, typer.Option("--tensorboard", help="Also its event files.")] = None,
-    resume: Annotated[
-        str | None, typer.Option(help="A checkpoint of a run, to go on as it was begun.")
-    ] = None,
-) -> None:
-    """Train a model on the panel; runs under torchrun unchanged."""
+) -> dict[str, Any]:
+    """What the options of a training say, as the values of TrainSettings."""
     model_values = _given(
         model=model,
         context_length=context_length,
@@ -214,11 +213,12 @@ def train(
         layers=layers,
         heads=heads,
         dropout=dropout,
+        industry_embedding=industry_embedding,
+        style_embedding=style_embedding,
+        regime_embedding=regime_embedding,
         with_conditions=with_conditions,
     )
-    settings = _settings(
-        TrainSettings,
-        config,
+    return _given(
         model=model_values or None,
         mode=mode,
         industry=industry,
@@ -235,13 +235,45 @@ def train(
         train_start=train_start,
         train_end=train_end,
         valid_end=valid_end,
+        holding=holding,
         seed=seed,
         ensemble=ensemble,
         mixed_precision=mixed_precision,
         compile=compile_step,
         tensorboard=tensorboard,
-        resume=_newest_match(resume, workspace),
     )
+
+
+def _with_training(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options of a training beside its own; it is handed them as `training`."""
+    own = {name: one for name, one in inspect.signature(command).parameters.items() if name != "training"}
+    options = inspect.signature(_training_values).parameters
+    joint = {**own, **options}
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        training = _training_values(**{name: given.pop(name) for name in options})
+        command(**given, training=training)
+
+    run.__signature__ = inspect.Signature(list(joint.values()))  # type: ignore[attr-defined]
+    run.__annotations__ = {name: one.annotation for name, one in joint.items()}
+    return run
+
+
+@app.command()
+@_with_training
+def train(
+    training: dict[str, Any],
+    workspace: WorkspaceDir = Path(),
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+    job: JobDir = None,
+    resume: Annotated[
+        str | None, typer.Option(help="A checkpoint of a run, to go on as it was begun.")
+    ] = None,
+) -> None:
+    """Train a model on the panel; runs under torchrun unchanged."""
+    settings = _settings(TrainSettings, config, **training, resume=_newest_match(resume, workspace))
     _run("train_model:train_model", settings, workspace, as_json, job)
 
 
@@ -324,21 +356,29 @@ def evaluate(
 
 
 @app.command()
+@_with_training
 def walk_forward(
+    training: dict[str, Any],
     workspace: WorkspaceDir = Path(),
     as_json: AsJson = False,
     config: ConfigFile = None,
     job: JobDir = None,
     first: First = None,
     last: Last = None,
-    codes: Stocks = None,
     folds: Annotated[int | None, typer.Option(help="How many times to retrain.")] = None,
     workers: Annotated[int | None, typer.Option(help="Folds at the same time.")] = None,
+    baselines: Annotated[bool | None, typer.Option("--baselines/--no-baselines")] = None,
 ) -> None:
     """Retrain through time and judge the one out-of-sample record; resumable."""
-    train = _given(codes=_split(codes)) or None
     settings = _settings(
-        WalkForwardSettings, config, first=first, last=last, folds=folds, workers=workers, train=train
+        WalkForwardSettings,
+        config,
+        train=training or None,
+        first=first,
+        last=last,
+        folds=folds,
+        workers=workers,
+        baselines=baselines,
     )
     _run("walk_forward:walk_forward", settings, workspace, as_json, job)
 
@@ -459,12 +499,16 @@ def _settings(kind: type[S], config: Path | None, **options: Any) -> S:
         values = read_json(config)
         if not isinstance(values, dict):
             raise BadSetting("config", str(config), "a JSON object of settings")
-    for name, value in _given(**options).items():
-        if isinstance(value, dict) and isinstance(values.get(name), dict):
-            values[name] = {**values[name], **value}
-        else:
-            values[name] = value
-    return kind.from_json(values)
+    return kind.from_json(_over(values, _given(**options)))
+
+
+def _over(values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The values with what was given in their place, nested ones too."""
+    joint = dict(values)
+    for name, value in given.items():
+        both = isinstance(value, dict) and isinstance(values.get(name), dict)
+        joint[name] = _over(values[name], value) if both else value
+    return joint
 
 
 def _run(target: str, settings: Settings, workspace: Path, as_json: bool, job: Path | None) -> None:

@@ -51,6 +51,16 @@ def test_options_win_over_the_config_file(workflow, tmp_path):
     assert (seen[0].stocks, seen[0].seed) == (12, 9)
 
 
+def test_a_walk_forward_takes_the_options_of_its_trainings_over_those_of_the_file(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(cli, "_run", lambda target, settings, *_: seen.append(settings))
+    config = tmp_path / "s.json"
+    config.write_text('{"train": {"epochs": 3, "model": {"hidden_size": 64, "layers": 1}}, "folds": 2}')
+    assert run("walk-forward", "--config", str(config), "--epochs", "5", "--layers", "3") == 0
+    train = seen[0].train
+    assert (seen[0].folds, train.epochs, train.model.hidden_size, train.model.layers) == (2, 5, 64, 3)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -4,7 +4,7 @@ import shlex
 from dataclasses import MISSING, fields
 from datetime import date
 
-from ..base.config import ImportSettings, Settings, TrainSettings
+from ..base.config import ImportSettings, Settings, TrainSettings, WalkForwardSettings
 
 # settings field -> the option of the shell, where it is not the field's own name
 OPTION_NAMES = {
@@ -29,9 +29,7 @@ FILE_ONLY = {
     "slippage_rate",
     "index",
     "conditions",
-    "train",
 }
-FILE_ONLY |= {"industry_embedding", "style_embedding", "regime_embedding"}
 
 
 def command_line(command: str, settings: Settings) -> str:
@@ -42,10 +40,14 @@ def command_line(command: str, settings: Settings) -> str:
     """
     words = ["python", "-m", "financial_model", command]
     needs_file = False
-    if isinstance(settings, TrainSettings):
-        words += ["--model", settings.model.model]
-        needs_file = _add_options(words, settings.model, {"model"}, "train")
-    needs_file = _add_options(words, settings, {"model", "path"}, command) or needs_file
+    # A walk forward takes the options of its trainings beside its own.
+    training = settings.train if isinstance(settings, WalkForwardSettings) else settings
+    if isinstance(training, TrainSettings):
+        words += ["--model", training.model.model]
+        needs_file = _add_options(words, training.model, {"model"}, command)
+    if training is not settings:
+        needs_file = _add_options(words, training, {"model"}, command) or needs_file
+    needs_file = _add_options(words, settings, {"model", "path", "train"}, command) or needs_file
     if isinstance(settings, ImportSettings):
         words.append(settings.path)
     if needs_file:
@@ -61,7 +63,7 @@ def _add_options(words: list[str], settings: Settings, skipped: set[str], comman
         default = item.default_factory() if item.default_factory is not MISSING else item.default
         if item.name in skipped or value == default or (command == "scan" and item.name == "all"):
             continue
-        if item.name in FILE_ONLY or (item.name == "holding" and command == "train"):
+        if item.name in FILE_ONLY:
             needs_file = True
             continue
         option = "--" + OPTION_NAMES.get(item.name, item.name).replace("_", "-")

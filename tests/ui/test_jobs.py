@@ -16,6 +16,7 @@ from financial_model.base.config import (
     PanelSettings,
     SimulateSettings,
     TrainSettings,
+    WalkForwardSettings,
 )
 from financial_model.base.errors import NoSuchJob, QueueFull
 from financial_model.cli import app as shell
@@ -333,7 +334,16 @@ SETTINGS = [
         ),
     ),
     ("train", TrainSettings(mode="industry", industry="finance", loss="ic")),
+    ("train", TrainSettings(holding=5, model=ModelSettings(style_embedding=8, with_conditions=False))),
     ("evaluate", EvaluateSettings(checkpoints=("output/a_best.pt", "output/b_best.pt"), baselines=False)),
+    (
+        "walk-forward",
+        WalkForwardSettings(
+            train=TrainSettings(name="x", epochs=2, model=ModelSettings(hidden_size=64)),
+            folds=2,
+            baselines=False,
+        ),
+    ),
 ]
 
 
@@ -354,5 +364,5 @@ def test_the_command_line_that_is_shown_means_the_same_settings(command, setting
 
 
 def test_settings_that_only_a_file_can_say_are_not_left_out_silently():
-    line = command_line("train", TrainSettings(model=ModelSettings(industry_embedding=8)))
+    line = command_line("train", TrainSettings(weight_decay=0.1))
     assert line.endswith("--config settings.json")
