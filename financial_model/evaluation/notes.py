@@ -90,6 +90,26 @@ def note_unlearned(
     key = "unlearned_stock" if stocks == 1 else "unlearned_stocks"
     return count, [note(progress, key, count=count, stocks=stocks, examples=examples)]
 
+# The units that a file of bars was in, in the words of data/csv_source, and the same in Chinese.
+VOLUME_UNITS = {
+    "shares": "股",
+    "lots": "手",
+    "assumed shares": "股（没有成交额，无法核对）",
+    "unclear units": "无法判定，按文件原样",
+}
+AMOUNT_UNITS = {"thousand CNY": "千元", "ten thousand CNY": "万元"}
+
+
+def units_in_chinese(told: str) -> str:
+    """Units of volume and amount, as `csv_source.units_of` tells them.
+
+    >>> units_in_chinese("lots with amounts in thousand CNY")
+    '手，成交额为千元'
+    """
+    volume, _, amount = told.partition(" with amounts in ")
+    chinese = VOLUME_UNITS.get(volume, volume)
+    return f"{chinese}，成交额为{AMOUNT_UNITS.get(amount, amount)}" if amount else chinese
+
 
 def note_other_market(
     progress: Progress, name: str, data: Mapping[str, Any], is_simulated: bool
@@ -103,6 +123,10 @@ def note_other_market(
 
 def note(progress: Progress, key: str, **fields: Any) -> Json:
     """Warn of something, and return it for the result: {"key", "zh", "en"}."""
-    chinese, english = (text.format(**fields) for text in NOTES[key])
+    chinese, english = NOTES[key]
+    english = english.format(**fields)
+    chinese = chinese.format(
+        **{name: units_in_chinese(value) if name == "units" else value for name, value in fields.items()}
+    )
     progress.warn(english, key=key, **fields)
     return {"key": key, "zh": chinese, "en": english}

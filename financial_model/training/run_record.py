@@ -56,6 +56,7 @@ class RunRecord:
             parameters=self.parameter_count,
             device=str(self.device),
             split=dataset.split.dates(dataset.panel.sessions),
+            is_simulated=bool(dataset.panel.is_simulated),
         )
         self.write_run({"stopped": None})
 

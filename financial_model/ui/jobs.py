@@ -103,6 +103,8 @@ class Trail:
     checkpoints: list[Event] = field(default_factory=list)
     notes: list[Event] = field(default_factory=list)
     end: Event = field(default_factory=dict)
+    is_simulated: bool = False
+    """Whether a training has said that its market is a practice one."""
     last_time: float = 0.0
     version: int = 0
 
@@ -112,6 +114,7 @@ class Trail:
         self.last_time = max(self.last_time, _number(event.get("time")))
         if kind == "stage":
             self.stage, self.progress = event, {}
+            self.is_simulated = event.get("is_simulated", self.is_simulated) is True
         elif kind == "progress":
             self.progress = event
             keep(self.history, event)

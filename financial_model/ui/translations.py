@@ -7,6 +7,7 @@ from their class name and fields (`error.BadSetting`), never by parsing English.
 import re
 from typing import Any
 
+from ..evaluation.notes import units_in_chinese
 from .texts import TABLES
 
 LANGUAGES = ("zh", "en")
@@ -61,7 +62,7 @@ MEASURED: tuple[tuple[str, str], ...] = (
     (r"(triton \S+); used on a CUDA device", r"\1，有 CUDA 设备时启用"),
     (r"none; --compile falls back", "无，编译选项不起作用"),
     (r"(.+) cannot be written", r"\1 不可写"),
-    (r"(torch \S+), (\d+) threads", r"\1，\2 线程"),
+    (r"(torch \S+), (\d+) threads?", r"\1，\2 线程"),
 )
 
 
@@ -166,6 +167,9 @@ class Translate:
     def _field(self, name: str, value: Any) -> str:
         if name == "setting":
             return self.choice("setting", value)
+        if name == "units":  # those of one file, or how many files came in which
+            counts = value.items() if isinstance(value, dict) else [(value, None)]
+            return "、".join(units_in_chinese(str(unit)) + (f" {n} 只" if n else "") for unit, n in counts)
         if name in ("expected", "remedy", "reason", "where", "what"):
             return self._expected(str(value))
         if isinstance(value, dict):

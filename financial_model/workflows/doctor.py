@@ -107,7 +107,8 @@ def check_torch() -> Verdict:
         return "fail", "torch is not installed", "install_requirements"
     import torch
 
-    return "ok", f"torch {torch.__version__}, {torch.get_num_threads()} threads", ""
+    threads = torch.get_num_threads()
+    return "ok", f"torch {torch.__version__}, {threads} {'thread' if threads == 1 else 'threads'}", ""
 
 
 def check_gpu() -> Verdict:
