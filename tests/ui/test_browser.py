@@ -257,10 +257,9 @@ def test_7_theme_and_colours_are_remembered(visit):
     page.locator("#rises label").nth(1).click()
     page.wait_for_function("document.documentElement.classList.contains('green-rises')")
     window.open()
-    assert page.evaluate("document.body.classList.contains('dark')")
-    assert page.evaluate("document.documentElement.classList.contains('green-rises')")
-    up = page.evaluate("getComputedStyle(document.body).getPropertyValue('--h-up').trim()")
-    assert up == "#36BE86"
+    page.wait_for_function("document.body.classList.contains('dark')")
+    page.wait_for_function("document.documentElement.classList.contains('green-rises')")
+    page.wait_for_function("getComputedStyle(document.body).getPropertyValue('--h-up').trim() === '#36BE86'")
 
 
 def test_8_an_idle_page_draws_nothing(chromium, walked):
