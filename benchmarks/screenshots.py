@@ -48,7 +48,7 @@ VIEWS: dict[str, tuple[str, tuple[str, ...]]] = {
         for tab in ("download", "universe", "basic", "multi", "inference", "evaluation", "runs", "system")
     },
     "practice-form": ("download", ("#tab-download .settings .seg label:nth-child(3)",)),
-    "multi-open": ("multi", ("#tab-multi .fold:nth-of-type(n+3) > button.label-wrap",)),
+    "multi-open": ("multi", ("#tab-multi .fold-box > .fold > button.label-wrap",)),
     "inference-own": ("inference", ("#tab-inference .fold > button.label-wrap",)),
     "walk-forward": ("evaluation", ("#evaluation-mode label:nth-child(2)",)),
     "backtest": ("evaluation", ("#evaluation-mode label:nth-child(3)",)),
@@ -60,8 +60,8 @@ VIEWS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 # Views of a page on which a long training runs and another waits, and of one without any data.
 RUNNING_VIEWS = {"multi-running": "multi", "basic-queued": "basic", "download-running": "download"}
-EMPTY_VIEWS = {f"empty-{tab}": tab for tab in ("download", "universe", "multi", "inference", "evaluation")}
-EMPTY_VIEWS |= {"empty-runs": "runs", "empty-system": "system"}
+EMPTY_VIEWS = {f"empty-{tab}": tab for tab in ("download", "universe", "basic", "multi")}
+EMPTY_VIEWS |= {f"empty-{tab}": tab for tab in ("inference", "evaluation", "runs", "system")}
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),

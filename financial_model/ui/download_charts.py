@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from .jobs import Job
-from .live_chart import card, empty_card, label, x_axis, y_axis
+from .live_chart import card, empty_card, label, practice_mark, x_axis, y_axis
 from .market_status import MarketStatus
 from .theme import token
 from .translations import Translate
@@ -98,5 +98,5 @@ def years_chart(market: MarketStatus, t: Translate) -> dict[str, Any]:
         "yaxis": y_axis(rangemode="tozero", tickformat=","),
         "bargap": 0.3,
     }
-    mark = t("word.practice_tag") if market.is_simulated else ""
+    mark = practice_mark(t, market.is_simulated)
     return card(title, [bars], layout, subtitle=subtitle, name="stocks_per_year", mark=mark)

@@ -3,10 +3,9 @@
 from typing import Any
 
 from .candles import session_axis
-from .live_chart import axis, card, empty_card, label, x_axis, y_axis
+from .live_chart import axis, card, empty_card, label, practice_mark, x_axis, y_axis
 from .theme import token
 from .translations import Translate, figure, percent
-from .universe_charts import practice_mark
 
 Json = dict[str, Any]
 
@@ -226,7 +225,7 @@ def decile_chart(result: Json | None, t: Translate) -> Json:
         "margin": {"l": 52, "r": 8, "t": 8, "b": 24},
         "hovermode": "closest",
         "bargap": 0.28,
-        "xaxis": x_axis(type="category", tickangle=0),
+        "xaxis": x_axis(type="category", tickangle=0, tickmode="array", tickvals=names, ticktext=names),
         "yaxis": y_axis(tickformat=".0%", zeroline=True),
     }
     spread = models[0]["portfolios"].get("spread") or {}
@@ -247,6 +246,10 @@ def decile_chart(result: Json | None, t: Translate) -> Json:
             "group": list(range(1, count + 1)),
             "annualised": values,
             "annualised_se": [group["annualised_se"] for group in groups],
+        },
+        narrow={
+            "xaxis": {"ticktext": [name.replace(" ", "<br>", 1) for name in names]},
+            "margin": {"l": 52, "r": 12, "t": 8, "b": 40},
         },
         **_base(result, t, "deciles"),
     )

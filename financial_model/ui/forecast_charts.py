@@ -6,10 +6,9 @@ from typing import Any
 
 from ..base.config import QUANTILE_LEVELS
 from .candles import candlestick, session_axis, volume_bars
-from .live_chart import card, empty_card, label, x_axis, y_axis
+from .live_chart import card, empty_card, label, practice_mark, x_axis, y_axis
 from .theme import token
 from .translations import Translate, figure, percent
-from .universe_charts import practice_mark
 
 Json = dict[str, Any]
 
@@ -19,7 +18,7 @@ LABEL_PX = 15
 # Room at the right for the labels of the fan's ends, as a share of the sessions drawn.
 LABEL_ROOM = 0.16
 # On the screen of a telephone: sessions left of the last forecast one, and room for the labels, in sessions.
-NARROW_SHOWN, NARROW_ROOM = 36, 14
+NARROW_SHOWN, NARROW_ROOM = 36, 17
 
 
 def simple(log_return: float) -> float:
@@ -83,9 +82,10 @@ def fan_chart(result: Json | None, t: Translate, prices: str = "adjusted") -> Js
             }
         )
     values = [*bars["low"], *bars["high"], *ends[0.05], *ends[0.95], *(v for v in actual if v is not None)]
-    low, high = min(values), max(values)
-    low, high = low - 0.04 * (high - low), high + 0.06 * (high - low)
+    low, high = _with_room(values)
     last = len(axis) - 1
+    begin = max(0, last - NARROW_SHOWN)
+    in_sight = [*bars["low"][begin:], *bars["high"][begin:], *values[2 * len(dates) :]]
     layout: Json = {
         "margin": {"l": 8, "r": 52, "t": 10, "b": 26},
         "hovermode": "closest",
@@ -132,8 +132,19 @@ def fan_chart(result: Json | None, t: Translate, prices: str = "adjusted") -> Js
         revision=f"{result['code']}{as_of}{prices}",
         table=_fan_table(result, bars, future, ends),
         mark=practice_mark(t, result.get("is_simulated")),
-        narrow={"xaxis": {"range": [max(-0.6, last - NARROW_SHOWN), last + 0.4 + NARROW_ROOM]}},
+        narrow={
+            "xaxis": {"range": [max(-0.6, last - NARROW_SHOWN), last + 0.4 + NARROW_ROOM]},
+            "yaxis": {"range": list(_with_room(in_sight))},
+            "yaxis2": {"range": [0, 1.05 * max([*bars["volume"][begin:], 1.0])]}
+            | _volume_ticks(t, bars["volume"][begin:]),
+        },
     )
+
+
+def _with_room(values: Sequence[float]) -> tuple[float, float]:
+    """From the least to the greatest value, and some air."""
+    low, high = min(values), max(values)
+    return low - 0.04 * (high - low), high + 0.06 * (high - low)
 
 
 def _fan(
@@ -185,7 +196,9 @@ def _end_labels(t: Translate, ends: dict[float, float], last: int, low: float, h
         price = figure(ends[level], digits)
         text = f"<b>{t('inference.median')} {price}</b>" if level == 0.5 else f"{100 * level:.0f} %  {price}"
         color = token("ink" if level in (0.05, 0.5, 0.95) else "muted")
-        notes.append(label(text, last, place, xshift=8, font={"size": 11, "color": color}))
+        # A line of the grid that passes behind a label does not strike it through.
+        look = {"font": {"size": 11, "color": color}, "bgcolor": token("card"), "borderpad": 1}
+        notes.append(label(text, last, place, xshift=8, **look))
     return notes
 
 
@@ -260,7 +273,7 @@ def hits_chart(result: Json | None, t: Translate) -> Json:
     layout = {
         "margin": {"l": 44, "r": 8, "t": 6, "b": 24},
         "hovermode": "closest",
-        "xaxis": session_axis(dates, ticks=5),
+        "xaxis": session_axis(dates, ticks=4),
         "yaxis": y_axis(tickformat=".0%", zeroline=True),
     }
     share = sum(inside.values()) / len(known) if known else None
@@ -370,8 +383,8 @@ def accuracy_chart(result: Json | None, t: Translate) -> Json:
         + " "
         + _seen_note(t, [row[3] for row in rows]),
         legend=[
-            (t("inference.accuracy.right"), token("accent")),
-            (t("inference.accuracy.wrong"), token("muted")),
+            (t("inference.accuracy.right"), token("accent"), "dot"),
+            (t("inference.accuracy.wrong"), token("muted"), "ring"),
         ],
         name=f"predicted_actual_{result['code']}",
         revision=f"{result['code']}{result['as_of']}",

@@ -5,12 +5,14 @@
 becomes visible, so the page opens without it.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
 from .theme import AXIS, LAYOUT
+from .translations import Translate
 
 TEMPLATE = """<section class="card chart">
 <header><h3></h3><span class="tag warn mark" hidden></span><span class="sub"></span>
@@ -53,12 +55,12 @@ def card(
 ) -> dict[str, Any]:
     """The value of a LiveChart.
 
-    legend: (text, token) of lines and (text, token, "area") of areas, only for what cannot be labelled
-    directly. name: of the files that
-    PNG and CSV are saved as. revision: zoom is kept while it stays the same (give the run's or the stock's
-    name). table: the columns of the CSV; without it they are made from the traces. mark: an amber word behind
-    the title, in pictures too; "practice market" where no real price is shown. narrow: axes of the layout
-    that are otherwise on the screen of a telephone.
+    legend: (text, token) of lines and (text, token, "area", "dot" or "ring") of other marks, only for what
+    cannot be labelled directly. name: of the files that PNG and CSV are saved as. revision: zoom is kept
+    while it stays the same (give the run's or the stock's name). table: the columns of the CSV; without it
+    they are made from the traces. mark: an amber word behind the title, in pictures too; "practice market"
+    where no real price is shown. narrow: parts of the layout (axes, margin) that are otherwise on the screen
+    of a telephone.
     """
     return {
         "title": title,
@@ -81,6 +83,11 @@ def empty_card(title: str, sentence: str, subtitle: str = "") -> dict[str, Any]:
     return {"title": title, "subtitle": subtitle, "empty": sentence, "traces": [], "legend": [], "note": ""}
 
 
+def practice_mark(t: Translate, is_simulated: Any) -> str:
+    """The amber word of a card whose figures come from a practice market."""
+    return t("word.practice_tag") if is_simulated else ""
+
+
 def axis(**options: Any) -> dict[str, Any]:
     """An axis in the house style; horizontal grid lines only, so x axes come without."""
     return merged(AXIS, options)
@@ -92,6 +99,19 @@ def x_axis(**options: Any) -> dict[str, Any]:
 
 def y_axis(**options: Any) -> dict[str, Any]:
     return axis(**{"showgrid": True, "zeroline": False, "nticks": 5, **options})
+
+
+def count_axis(t: Translate, top: float, **options: Any) -> dict[str, Any]:
+    """A y axis from zero up to `top` whose ticks are counts as each language writes them: 2 万, 20 k.
+
+    >>> count_axis(Translate("en"), 23_000)["ticktext"]
+    ['0', '5,000', '10 k', '15 k', '20 k']
+    """
+    power = 10.0 ** math.floor(math.log10(max(top, 1.0) / 4))
+    step = next(size * power for size in (1, 2, 2.5, 5, 10) if size * power * 5 >= top)
+    places = [step * k for k in range(int(top / step) + 1)]
+    ticks = {"tickmode": "array", "tickvals": places, "ticktext": [t.count(place) for place in places]}
+    return y_axis(rangemode="tozero", **ticks, **options)
 
 
 def label(text: str, x: Any, y: Any, **options: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..base.config import INDUSTRIES
 from .jobs import Job
-from .live_chart import card, empty_card, label, x_axis, y_axis
+from .live_chart import card, count_axis, empty_card, label, practice_mark, x_axis, y_axis
 from .theme import token
 from .translations import Translate, figure
 
@@ -19,17 +19,31 @@ def epoch_place(event: dict[str, Any]) -> float:
     return (member - 1) * (event.get("epoch_count") or 0) + event.get("epoch", 0)
 
 
+def _last_place(job: Job | None) -> float:
+    """Where the last epoch that a run may come to stands."""
+    latest = (job.trail.step or (job.trail.epochs[-1] if job.trail.epochs else {})) if job else {}
+    return max((latest.get("epoch_count") or 0) * (latest.get("member_count") or 1), 1)
+
+
 def _epoch_axis(job: Job | None, t: Translate, points: Sequence[float] = ()) -> dict[str, Any]:
     """The x axis reaches to the last epoch from the start, so that nothing moves while the run goes on."""
-    latest = (job.trail.step or (job.trail.epochs[-1] if job.trail.epochs else {})) if job else {}
-    count = (latest.get("epoch_count") or 0) * (latest.get("member_count") or 1)
-    last = max([count, 1, *points])
+    last = max([_last_place(job), *points])
     return x_axis(range=[0.5 if last > 1 else 0, last + 0.5], nticks=8, tickformat="d", hoverformat=".1f")
+
+
+def _side(x: float, job: Job | None) -> str:
+    """How the label of a point is anchored so that it stays within the axes."""
+    share = x / _last_place(job)
+    return "left" if share < 0.25 else "right" if share > 0.75 else "center"
 
 
 def _series(job: Job, name: str) -> tuple[list[float], list[float]]:
     known = [event for event in job.trail.epochs if isinstance(event.get(name), (int, float))]
     return [epoch_place(event) for event in known], [event[name] for event in known]
+
+
+def _mark(t: Translate, *jobs: Job | None) -> str:
+    return practice_mark(t, any(job is not None and job.trail.is_simulated for job in jobs))
 
 
 def rank_ic_chart(job: Job | None, previous: Job | None, t: Translate) -> dict[str, Any]:
@@ -42,9 +56,8 @@ def rank_ic_chart(job: Job | None, previous: Job | None, t: Translate) -> dict[s
         x, y = _series(previous, "valid_rank_ic")
         if x:
             traces.append(_line(x, y, token("earlier"), t("train.chart.previous"), 1.5))
-            notes.append(
-                label(t("train.chart.previous"), x[-1], y[-1], xanchor="right", yshift=-10, xshift=0)
-            )
+            side = _side(x[-1], job or previous)
+            notes.append(label(t("train.chart.previous"), x[-1], y[-1], xanchor=side, yshift=-10, xshift=0))
             points += [len(x)] if job is None else []
     if job is not None:
         x, y = _series(job, "valid_rank_ic")
@@ -89,17 +102,8 @@ def rank_ic_chart(job: Job | None, previous: Job | None, t: Translate) -> dict[s
                 }
             )
             text = t("train.chart.best", value=figure(y[best]))
-            notes.append(
-                label(
-                    text,
-                    x[best],
-                    y[best],
-                    xanchor="center",
-                    yshift=16,
-                    xshift=0,
-                    font={"size": 11, "color": "@ink"},
-                )
-            )
+            look = {"yshift": 16, "xshift": 0, "font": {"size": 11, "color": "@ink"}}
+            notes.append(label(text, x[best], y[best], xanchor=_side(x[best], job), **look))
     if not traces:
         why = "train.chart.empty"
         if job is not None and job.trail.epochs:
@@ -122,6 +126,7 @@ def rank_ic_chart(job: Job | None, previous: Job | None, t: Translate) -> dict[s
         legend=shown,
         name="rank_ic",
         revision=job.id if job else "previous",
+        mark=_mark(t, job, previous),
     )
 
 
@@ -156,7 +161,16 @@ def loss_chart(job: Job | None, t: Translate) -> dict[str, Any]:
     layout: dict[str, Any] = {"xaxis": _epoch_axis(job, t), "yaxis": y_axis(tickformat=".3~g")}
     layout["xaxis"]["range"][0] = 0
     legend = [(t("train.chart.valid"), token("accent")), (t("train.chart.train"), token("muted"))]
-    return card(title, traces, layout, subtitle=subtitle, legend=legend, name="loss", revision=job.id)
+    return card(
+        title,
+        traces,
+        layout,
+        subtitle=subtitle,
+        legend=legend,
+        name="loss",
+        revision=job.id,
+        mark=_mark(t, job),
+    )
 
 
 def parts_chart(job: Job | None, t: Translate) -> dict[str, Any]:
@@ -191,13 +205,15 @@ def parts_chart(job: Job | None, t: Translate) -> dict[str, Any]:
     }
     layout["xaxis"]["range"][0] = 0
     layout["xaxis"] |= {"range": [0, max(x[-1], 0.1)], "tickformat": ".2~f"}
-    return card(title, traces, layout, subtitle=subtitle, name="loss_parts", revision=job.id)
+    return card(
+        title, traces, layout, subtitle=subtitle, name="loss_parts", revision=job.id, mark=_mark(t, job)
+    )
 
 
 def spread(notes: list[dict[str, Any]], job: Job) -> list[dict[str, Any]]:
     """Labels at the right end, moved apart where their lines end close together."""
     top = max((sum(max(v, 0) for v in part.values()) for _, part in job.trail.parts), default=1.0) or 1.0
-    least = 0.075 * top
+    least = 0.09 * top
     lowest = float("-inf")
     for note in sorted(notes, key=lambda one: one["y"]):
         note["y"] = max(note["y"], lowest + least)
@@ -251,6 +267,7 @@ def industry_chart(job: Job | None, t: Translate) -> dict[str, Any]:
         subtitle=t("train.chart.industry.sub"),
         name="rank_ic_by_industry",
         revision=job.id if job else "",
+        mark=_mark(t, job),
     )
 
 
@@ -263,7 +280,9 @@ def speed_chart(job: Job | None, t: Translate) -> dict[str, Any]:
     trace = _line(x, y, token("accent"), title, 1.5) | {"hovertemplate": "%{y:,.0f}"}
     layout: dict[str, Any] = {
         "xaxis": _epoch_axis(job, t),
-        "yaxis": y_axis(rangemode="tozero", tickformat="~s"),
+        "yaxis": count_axis(t, max(y)),
     }
     layout["xaxis"]["range"][0] = 0
-    return card(title, [trace], layout, subtitle=subtitle, name="throughput", revision=job.id)
+    return card(
+        title, [trace], layout, subtitle=subtitle, name="throughput", revision=job.id, mark=_mark(t, job)
+    )

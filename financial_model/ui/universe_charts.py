@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .candles import MANY, WEEKLY_FROM, candlestick, session_axis, spells, weekly
-from .live_chart import card, empty_card, label, x_axis, y_axis
+from .live_chart import card, empty_card, label, practice_mark, x_axis, y_axis
 from .theme import mix, token
 from .translations import Translate, percent
 
@@ -24,10 +24,6 @@ FACT_ORDER = (
     "corporate_actions",
     "st_periods",
 )
-
-
-def practice_mark(t: Translate, is_simulated: Any) -> str:
-    return t("word.practice_tag") if is_simulated else ""
 
 
 def _dated(text: str, t: Translate, result: Json) -> str:
@@ -172,7 +168,12 @@ def industry_chart(result: Json | None, t: Translate, area: str = "cap", color: 
     return card(
         title,
         [trace],
-        {"margin": {"l": 0, "r": 0, "t": 4, "b": 4}, "hovermode": "closest"},
+        {
+            "margin": {"l": 0, "r": 0, "t": 4, "b": 4},
+            "hovermode": "closest",
+            # What could only be written too small to be read is told when pointed at.
+            "uniformtext": {"minsize": 10, "mode": "hide"},
+        },
         note=told,
         name="industries",
         revision=f"{area}{color}",

@@ -77,7 +77,8 @@ def message(
 
 def go_to(tab: str, name: str) -> str:
     """A link to another tab of the page."""
-    return f' <button type="button" class="go-to" data-open-tab="{tab}">{escape(name)} →</button>'
+    # The wide space stays behind where the link goes on to a line of its own.
+    return f'&ensp;<button type="button" class="go-to" data-open-tab="{tab}">{escape(name)} →</button>'
 
 
 def tag(text: str, kind: str = "") -> str:
@@ -134,8 +135,12 @@ def card(title: str, body: str, sub: str = "", note: str = "") -> str:
 def command_box(t: Translate, line: str) -> str:
     """The line that does the same from a shell, with a button that copies it."""
     idle, done = escape(t("word.copy")), escape(t("word.copied"))
+    # An option is not broken behind one of its hyphens.
+    words = (
+        f"<span>{escape(word)}</span>" if word.startswith("-") else escape(word) for word in line.split(" ")
+    )
     return (
-        f'<div class="command"><code>{escape(line)}</code><button type="button" data-copy>'
+        f'<div class="command"><code>{" ".join(words)}</code><button type="button" data-copy>'
         f'<span class="idle">{idle}</span><span class="done">{done}</span></button></div>'
     )
 

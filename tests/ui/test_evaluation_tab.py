@@ -104,6 +104,11 @@ def test_gaining_groups_are_in_the_colour_of_rising_and_losing_ones_in_that_of_f
         assert color.startswith("@up" if (value or 0) >= 0 else "@down")
 
 
+def test_on_a_narrow_screen_the_names_of_the_outer_groups_take_two_lines(result):
+    names = decile_chart(result, EN)["narrow"]["xaxis"]["ticktext"]
+    assert (names[0], names[1], names[-1]) == ("1<br>lowest", "2", f"{len(names)}<br>highest")
+
+
 def test_the_band_of_the_coverage_is_one_and_a_half_points_around_ninety(result):
     band = coverage_chart(result, EN)["layout"]["shapes"][0]
     assert (band["x0"], band["x1"]) == (pytest.approx(0.885), pytest.approx(0.915))

@@ -133,6 +133,17 @@ def test_hits_are_counted_and_misses_stand_out():
     assert accuracy["table"]["error"][0] == pytest.approx(simple(0.02) - simple(0.01))
 
 
+def test_a_narrow_screen_draws_the_prices_that_it_shows_over_the_whole_height(told):
+    card = fan_chart(told, EN)
+    first = math.ceil(card["narrow"]["xaxis"]["range"][0])
+    shown = told["bars"]["low"][first:] + told["bars"]["high"][first:]
+    low, high = card["narrow"]["yaxis"]["range"]
+    wide_low, wide_high = card["layout"]["yaxis"]["range"]
+    assert wide_low <= low < min(shown)
+    assert max(shown) < high <= wide_high
+    assert card["narrow"]["yaxis2"]["tickvals"][-1] == max(told["bars"]["volume"][first:])
+
+
 @pytest.mark.parametrize("chart", [fan_chart, hits_chart, accuracy_chart])
 def test_before_a_forecast_every_chart_is_a_sentence(chart):
     assert chart(None, ZH)["empty"]

@@ -11,6 +11,7 @@ from financial_model.ui import runs
 from financial_model.ui.checkpoints import listed_checkpoints
 from financial_model.ui.jobs import MAX_POINTS, Jobs
 from financial_model.ui.runs import RunReader
+from financial_model.ui.tabs.runs import end_labels, overlay
 from financial_model.ui.translations import Translate
 
 
@@ -130,3 +131,15 @@ def test_only_settings_that_differ_are_compared(workspace, reader):
 def test_a_run_that_is_not_there_is_an_error_of_ours(reader, name):
     with pytest.raises(NoSuchRun):
         reader.get(name, [])
+
+
+def test_the_curves_of_runs_on_a_practice_market_carry_its_mark(workspace, reader):
+    write_run(workspace)
+    card = overlay(reader.all([]), "valid_rank_ic", "RankIC", Translate("en"), ".2f")
+    assert (card["mark"], card["name"]) == ("practice market", "practice_runs_valid_rank_ic")
+    assert card["layout"]["xaxis"]["range"] == [0.8, 1.2]
+
+
+def test_names_at_the_ends_of_curves_do_not_touch():
+    notes = end_labels([(6, 0.05, "a", ""), (6, 0.051, "b", ""), (3, 0.0505, "c", "")], [0.0, 0.1])
+    assert {note["text"]: note["y"] for note in notes} == {"a": 0.05, "c": 0.0505, "b": pytest.approx(0.058)}

@@ -165,6 +165,26 @@ def test_the_charts_of_a_run_are_plain_data_in_both_languages(tmp_path, language
         json.dumps(chart, allow_nan=False)
 
 
+def test_the_charts_of_a_run_on_a_practice_market_carry_its_mark(tmp_path):
+    t, job = Translate("en"), told(tmp_path)
+    charts = (
+        lambda: rank_ic_chart(job, None, t),
+        *(lambda f=f: f(job, t) for f in (loss_chart, parts_chart)),
+    )
+    assert [chart()["mark"] for chart in charts] == [""] * 3
+    job.trail.add({"kind": "stage", "stage": "train", "is_simulated": True})
+    job.trail.add({"kind": "stage", "stage": "after"})
+    assert [chart()["mark"] for chart in charts] == ["practice market"] * 3
+
+
+def test_labels_at_the_ends_of_the_axis_stay_within_it(tmp_path):
+    sides = {}
+    for epochs in (1, 15, 29):
+        notes = rank_ic_chart(told(tmp_path, epochs=epochs), None, Translate("en"))["layout"]["annotations"]
+        sides[epochs] = notes[0]["xanchor"]
+    assert sides == {1: "left", 15: "center", 29: "right"}
+
+
 def test_before_a_run_each_chart_says_what_will_stand_there(tmp_path):
     t = Translate("en")
     for chart in (

@@ -1,6 +1,7 @@
 """Every text in both languages, every error told in both, nothing missing and nothing left over."""
 
 import ast
+import html
 import inspect
 import re
 import string
@@ -13,6 +14,7 @@ import financial_model.ui as ui
 from financial_model.base.errors import FinancialModelError
 from financial_model.ui.jobs import COMMANDS
 from financial_model.ui.translations import TEXTS, Translate, figure, percent
+from financial_model.ui.widgets import command_box
 
 UI = Path(ui.__file__).parent
 CLASSES = [
@@ -140,6 +142,24 @@ def test_a_bad_setting_is_told_with_its_name_and_its_range():
         == "轮数 的值“0”不可用，应为1 到 10000 之间的数。"
     )
     assert Translate("en").error("BadSetting", str(error), error.fields) == str(error)
+
+
+def test_the_units_of_a_file_are_told_in_chinese_on_the_chinese_page():
+    one = {"key": "own_bars", "message": "m", "file": "a.csv", "units": "lots with amounts in thousand CNY"}
+    assert Translate("zh").warning(one).endswith("成交量单位判定为：手，成交额为千元。")
+    many = {"key": "import.volume_units", "message": "m", "units": {"assumed shares": 2, "lots": 1}}
+    assert Translate("zh").warning(many) == "成交量单位判定为：股（没有成交额，无法核对） 2 只、手 1 只。"
+
+
+@pytest.mark.parametrize("told", ["torch 2.9.0, 1 thread", "torch 2.9.0, 8 threads"])
+def test_one_thread_and_many_are_told_in_chinese(told):
+    assert Translate("zh").measured(told).endswith(" 线程")
+
+
+def test_a_command_that_is_shown_is_copied_as_it_was():
+    line = "python -m financial_model train --name 'a b' --codes SH600519"
+    box = command_box(Translate("en"), line)
+    assert html.unescape(re.sub("<[^>]*>", "", box.split("<button")[0])) == line
 
 
 def test_an_error_nobody_knows_is_told_in_its_own_words():

@@ -64,7 +64,7 @@ window.Hermes = (function () {
       legend.replaceChildren(...(value.legend || []).map(([text, token, kind]) => {
         const entry = document.createElement("span"), mark = document.createElement("i");
         mark.className = kind || "";
-        mark.style.background = color(token, getComputedStyle(document.body));
+        mark.style.background = mark.style.color = color(token, getComputedStyle(document.body));
         entry.append(mark, text);
         return entry;
       }));
@@ -244,13 +244,16 @@ window.Hermes = (function () {
 
   // On a narrow screen the strip of tabs scrolls: the chosen one is brought into view once it has been drawn.
   let lastShown = "";
+  function centerTab() {
+    const button = document.getElementById(`tab-${lastShown}-button`);
+    const strip = button && button.closest(".tab-container");
+    if (strip) strip.scrollLeft = button.offsetLeft - (strip.clientWidth - button.offsetWidth) / 2;
+  }
   new MutationObserver(() => {
     const name = shownTab();
     if (!name || name === lastShown) return;
     lastShown = name;
-    const button = document.getElementById(`tab-${name}-button`);
-    const strip = button && button.closest(".tab-container");
-    if (strip) strip.scrollLeft = button.offsetLeft - (strip.clientWidth - button.offsetWidth) / 2;
+    centerTab();
   }).observe(document.documentElement, { subtree: true, attributes: true, attributeFilter: ["aria-selected"] });
   function setTheme(theme) {
     store.setItem("hermes.theme", theme);
@@ -293,7 +296,7 @@ window.Hermes = (function () {
     if (language() !== "zh") return;
     for (const told of document.querySelectorAll(".toast-text")) if (LOST.test(told.textContent)) told.textContent = LOST_ZH;
   }, 1000);
-  window.addEventListener("resize", () => redraw());
+  window.addEventListener("resize", () => { redraw(); centerTab(); });
 
   // A row of a table that is a choice: click or Enter tells the server which.
   function rows(element, trigger, event) {

@@ -315,11 +315,12 @@ def settings_column(page: Page) -> tuple[list[Any], Any, list[Any]]:
         job = view.latest(*COMMANDS)
         is_busy = job is not None and job.is_active
         running = job.command if job is not None and job.is_running else None
+        hint = t("download.hint.running" if is_busy else f"download.hint.{way}")
         stop_text = t("download.stop.download") if running == "download" else t("download.stop")
         return [
             gr.update(visible=not is_busy, value=t(f"download.go.{way}")),
             gr.update(visible=is_busy, value=stop_text),
-            f'<p class="help">{escape(t("download.hint.running" if is_busy else "download.hint"))}</p>',
+            f'<p class="help">{escape(hint)}</p>',
             gr.update(visible=not is_busy and not view.market.is_empty),
             *[gr.update(interactive=not is_busy)] * (len(fields) + 1),
         ]

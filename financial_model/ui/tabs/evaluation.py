@@ -129,6 +129,7 @@ def build(page: Page) -> None:
                 elem_id="evaluation-stop",
             )
             report = gr.HTML("", apply_default_css=False, elem_classes=["grow", "report-links"])
+            chosen_line = gr.HTML("", apply_default_css=False, elem_classes=["state-line", "narrow-only"])
             page.html(
                 lambda t: f'<button type="button" class="unfold">{escape(t("inference.change"))}</button>',
                 elem_classes="unfold-box",
@@ -214,10 +215,13 @@ def build(page: Page) -> None:
             gr.update(visible=mode == "backtest"),
             box,
             problem,
+            _chosen_line(t, values[0] or [], values[1]),
         ]
 
     page.derive(
-        [told_options, baselines, walk_options, backtest_options, command, told], tell, [mode, *fields]
+        [told_options, baselines, walk_options, backtest_options, command, told, chosen_line],
+        tell,
+        [mode, *fields],
     )
 
     # ------------------------------------------------------------------ what is alive
@@ -288,6 +292,13 @@ def build(page: Page) -> None:
         look,
         [mode, checkpoints],
     )
+
+
+def _chosen_line(t: Translate, checkpoints: list[str], first: str | None) -> str:
+    """What a folded toolbar is about: which checkpoints, from when on."""
+    names = [escape(Path(path).stem) for path in checkpoints]
+    begins = [escape(f"{t('evaluation.first')} {first.strip()}")] if first and first.strip() else []
+    return f'<p class="help">{" · ".join([*names, *begins])}</p>' if names else ""
 
 
 def _first_allowed(runs: list[Run], chosen: list[str]) -> str:
@@ -526,7 +537,9 @@ def group_tables(t: Translate, result: Json | None) -> str:
         body = widgets.table(heads, rows, numbers=range(1, 5), optional=(2, 4))
         note = t("evaluation.by.few", count=empty) if empty else ""
         table = f'<div class="scroll">{body}</div>'
-        cards.append(widgets.card(t("evaluation.by", what=t(f"evaluation.by.{name}")), table, note=note))
+        cards.append(
+            widgets.card(t("evaluation.by", what=t(f"evaluation.by.{name}").lower()), table, note=note)
+        )
     if result.get("folds"):
         cards.append(_folds_card(t, result["folds"]))
     return f'<div class="table-grid">{"".join(cards)}</div>'
@@ -607,8 +620,8 @@ def trading_tables_card(t: Translate, result: Json | None) -> str:
     ]
     heads = [
         t("evaluation.by.year"),
-        t("evaluation.equity.portfolio"),
-        t("evaluation.equity.index"),
+        t("evaluation.equity.portfolio").capitalize(),
+        t("evaluation.equity.index").capitalize(),
         t("evaluation.drawdown"),
     ]
     by_year = widgets.card(t("evaluation.yearly"), widgets.table(heads, years, numbers=(1, 2, 3)))

@@ -419,13 +419,15 @@ def _state_line(view: View, result: Json | None) -> str:
     if not result:
         return ""
     t = view.t
-    line = t("inference.loaded", seconds=figure(result.get("took_s"), 2))
-    small = f"{str(result.get('checkpoint', '')).rpartition('/')[2]} · {result['as_of']} · "
-    text = t("inference.horizon", steps=len(result["quantiles"]))
-    return (
-        f'<p class="help"><span class="narrow-only">{escape(small)}</span>{escape(text)}'
-        f'<span class="wide-only"> · {escape(line)}</span></p>'
-    )
+    checkpoint = Path(str(result.get("checkpoint", ""))).stem
+    parts = [
+        ("narrow-only", f"{checkpoint} · "),
+        ("narrow-only", f"{result['as_of']} · "),
+        ("", t("inference.horizon", steps=len(result["quantiles"]))),
+        ("wide-only", " · " + t("inference.loaded", seconds=figure(result.get("took_s"), 2))),
+    ]
+    told = "".join(f'<span class="part {kind}">{escape(text)}</span>' for kind, text in parts)
+    return f'<p class="help">{told}</p>'
 
 
 def _notice(view: View, checkpoint: str | None) -> str:

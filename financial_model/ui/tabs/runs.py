@@ -11,13 +11,15 @@ import gradio as gr
 
 from .. import actions, runs, widgets
 from ..frame import Page, View
-from ..live_chart import LiveChart, card, empty_card, label, x_axis, y_axis
+from ..live_chart import LiveChart, card, empty_card, label, practice_mark, x_axis, y_axis
 from ..runs import Run, RunReader
 from ..theme import token
 from ..training_charts import epoch_place
 from ..translations import Translate, figure
 
 MAX_TICKED = 8
+# Of a curve's name at its end: letters, their width, and the height of a line as a share of the axis.
+MAX_LETTERS, LETTER_PX, LABEL_SHARE = 18, 6.5, 0.08
 LINES = ("finance", "consumer", "technology", "healthcare")
 
 
@@ -25,14 +27,14 @@ def build(page: Page) -> None:
     reader = RunReader(page.workspace)
     with page.tab("runs", alignment="right"), gr.Column():
         headline = gr.HTML("", apply_default_css=False)
-        with gr.Row(elem_classes="pair"):
+        with gr.Row(elem_classes="pair") as curves:
             rank_ic, loss = LiveChart(height=250), LiveChart(height=250)
         table = gr.HTML(
             "", apply_default_css=False, js_on_load="window.Hermes.rows(element, trigger, 'click')"
         )
-        with gr.Column(elem_classes="card"):
+        with gr.Column(elem_classes="card") as choice:
             chosen = gr.HTML("", apply_default_css=False)
-            with gr.Row(elem_classes="toolbar", visible=False) as doings:
+            with gr.Row(elem_classes=["toolbar", "doings"], visible=False) as doings:
                 name = page.make(gr.Textbox, "runs.name", max_lines=1, min_width=220, scale=0)
                 rename = page.make(gr.Button, "runs.rename", scale=0, min_width=90)
                 resume = page.make(gr.Button, "runs.resume", variant="primary", scale=0, min_width=120)
@@ -126,10 +128,13 @@ def build(page: Page) -> None:
             gr.update(visible=selected is not None),
             gr.update(interactive=is_open),
             gr.update(interactive=selected is not None and _state(selected, view) != "running"),
-            _settings(t, shown),
+            _settings(t, shown) if known else "",
+            # Before the first run one sentence says what will stand here, not one in each card.
+            *[gr.update(visible=bool(known))] * 2,
         ]
 
-    page.live([headline, rank_ic, loss, table, chosen, doings, resume, delete, settings], look, [ticked])
+    parts = [headline, rank_ic, loss, table, chosen, doings, resume, delete, settings, curves, choice]
+    page.live(parts, look, [ticked])
 
 
 def open_folder(path: str) -> None:
@@ -163,13 +168,14 @@ def _headline(t: Translate, known: list[Run]) -> str:
         small = f"± {figure(error)} · {best.label}" if error is not None else best.label
         entries.append((t("runs.best"), figure(best.best["valid_rank_ic"]), small, "accent"))
     if not known:
-        return f'<section class="card"><p class="help">{escape(t("runs.empty"))}</p></section>'
+        return widgets.message(t("runs.empty"), to=("multi", t("tab.multi")))
     return f'<section class="card">{widgets.figures(entries)}</section>'
 
 
 def overlay(shown: list[Run], key: str, title: str, t: Translate, tickformat: str) -> dict[str, Any]:
     """One curve a run over its epochs, labelled where it ends; beyond four the older ones are grey."""
-    traces, notes = [], []
+    traces: list[dict[str, Any]] = []
+    ends: list[tuple[float, float, str, str]] = []
     for index, run in enumerate(reversed(shown)):
         known = [event for event in run.history if isinstance(event.get(key), (int, float))]
         if not known:
@@ -187,16 +193,40 @@ def overlay(shown: list[Run], key: str, title: str, t: Translate, tickformat: st
                 "hovertemplate": "%{y:.4f}",
             }
         )
-        notes.append(label(escape(run.label[:24]), x[-1], y[-1], font={"size": 11, "color": color}))
+        ends.append((x[-1], y[-1], shortened(run.label), color))
     if not traces:
         return empty_card(title, t("runs.chart.empty" if shown else "runs.empty"), t("runs.chart.sub"))
+    places = [place for trace in traces for place in trace["x"]]
+    longest = max(len(name) for _, _, name, _ in ends)
     layout = {
-        "margin": {"r": 24},
-        "annotations": notes,
-        "xaxis": x_axis(nticks=8, tickformat="d"),
+        "margin": {"r": 14 + LETTER_PX * longest},
+        "annotations": end_labels(ends, [value for trace in traces for value in trace["y"]]),
+        "xaxis": x_axis(nticks=8, tickformat="d", range=[min(places) - 0.2, max(places) + 0.2]),
         "yaxis": y_axis(tickformat=tickformat),
     }
-    return card(title, traces, layout, subtitle=t("runs.chart.sub"), name=f"runs_{key}", revision="runs")
+    return card(
+        title,
+        traces,
+        layout,
+        subtitle=t("runs.chart.sub"),
+        name=f"runs_{key}",
+        revision="runs",
+        mark=practice_mark(t, any(run.is_simulated for run in shown)),
+    )
+
+
+def shortened(name: str) -> str:
+    return name if len(name) <= MAX_LETTERS else name[: MAX_LETTERS - 1] + "…"
+
+
+def end_labels(ends: list[tuple[float, float, str, str]], values: list[float]) -> list[dict[str, Any]]:
+    """The names of curves (x, y, name, color) at their ends, moved up where they would touch."""
+    least = LABEL_SHARE * (max(values) - min(values))
+    notes: list[dict[str, Any]] = []
+    for x, y, name, color in sorted(ends, key=lambda end: end[1]):
+        y = max([y, *(note["y"] + least for note in notes if abs(note["x"] - x) < 1)])
+        notes.append(label(escape(name), x, y, font={"size": 11, "color": color}))
+    return notes
 
 
 def _table(view: View, known: list[Run], ticked: list[str]) -> str:

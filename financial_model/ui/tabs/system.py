@@ -134,7 +134,7 @@ def _checks(t: Translate, result: dict[str, Any], doctor: Job | None) -> str:
     heads = [t(f"system.head.{name}") for name in ("check", "state", "value", "remedy")]
     return widgets.card(
         t("system.checks"),
-        f'<div class="scroll tall wrapping">{widgets.table(heads, rows)}</div>',
+        f'<div class="scroll tall advice">{widgets.table(heads, rows)}</div>',
         t("system.checks.sub"),
     )
 
@@ -166,7 +166,9 @@ def _log(t: Translate, job: Job | None) -> str:
         return f'{title}<p class="help">{escape(t("system.log.none"))}</p>'
     text = job.log_tail(12_000)
     line = widgets.command_box(t, job.arguments)
-    return f'{title}{line}<pre class="log">{escape(text or t("system.log.empty"))}</pre>'
+    # What was said last is in view first.
+    body = f'<div class="log-end"><pre class="log">{escape(text or t("system.log.empty"))}</pre></div>'
+    return title + line + body
 
 
 def _versions(t: Translate, result: dict[str, Any]) -> str:

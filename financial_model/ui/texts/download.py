@@ -100,9 +100,17 @@ TEXTS = {
         "行情已在工作区，但面板还没有整理；整理后才能分析和训练。",
         "Bars are here but the panel is not built yet; analysis and training need it.",
     ),
-    "download.hint": (
+    "download.hint.download": (
         "已下载的文件保留，再次开始时只补缺口；完成后自动整理面板。",
         "Files that are here stay; a new start fills the gaps. The panel is built afterwards by itself.",
+    ),
+    "download.hint.import": (
+        "先检查再写入，原文件不会改动；完成后自动整理面板。",
+        "Files are checked, then written; yours stay as they are. The panel is built afterwards by itself.",
+    ),
+    "download.hint.simulate": (
+        "由程序模拟，不用网络，不会与真实行情混在一起；完成后自动整理面板。",
+        "Simulated here, without a network, never mixed with real data. The panel is built afterwards.",
     ),
     "download.hint.running": (
         "运行中不可修改。停止后已下载的文件保留，再次开始时只补缺口。",

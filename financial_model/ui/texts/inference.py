@@ -38,7 +38,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "选好检查点和股票，点“开始推理”。",
         "Choose a checkpoint and a stock, then Run Inference.",
     ),
-    "inference.no_panel": ("还没有整理好的行情，请先到“数据下载”。", "No data yet: see Data Download."),
+    "inference.no_panel": ("还没有整理好的行情，请先准备数据。", "No data yet. Bring some in first."),
     "inference.no_checkpoint": (
         "先训练一个模型，或选择检查点。",
         "Train a model or choose a checkpoint.",
@@ -89,7 +89,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "inference.chart.accuracy": ("预测与实际", "Predicted and actual"),
     "inference.accuracy.sub": (
         "方向命中 {share} ± {error}，{count} 个样本",
-        "direction right {share} ± {error}, {count} samples",
+        "right direction {share} ± {error} · {count} samples",
     ),
     "inference.accuracy.error": (
         "平均绝对误差 {miss}；一律预测零为 {naive}。",
@@ -97,12 +97,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "inference.accuracy.x": ("预测中位（整个预测期）", "predicted median (whole horizon)"),
     "inference.accuracy.hover": ("预测 %{x:.2%} 实际 %{y:.2%}", "predicted %{x:.2%} actual %{y:.2%}"),
-    "inference.accuracy.right": ("方向对", "direction right"),
-    "inference.accuracy.wrong": ("方向错", "direction wrong"),
+    "inference.accuracy.right": ("方向对", "right"),
+    "inference.accuracy.wrong": ("方向错", "wrong"),
     "inference.ranking": ("全市场排序", "Universe ranking"),
     "inference.ranking.sub": (
         "{count} 只 · 得分高者在前 · 截至 {date}",
-        "{count} stocks, best first · as of {date}",
+        "{count} stocks · best score first · as of {date}",
     ),
     "inference.ranking.empty": ("点“开始推理”，给全市场排序。", "Run Inference ranks the universe."),
     "inference.ranking.none": ("没有符合条件的股票。", "No stock fits."),

@@ -24,7 +24,7 @@ TEXTS = {
     "train.group.conditions": ("条件", "Conditions"),
     "train.group.conditions.value": (
         "行业 {industry} · 风格 {style} · 状态 {regime}",
-        "{industry} · {style} · {regime}",
+        "ind. {industry} · style {style} · reg. {regime}",
     ),
     "train.group.speed": ("加速与高级", "Speed"),
     "train.group.speed.value": (
@@ -148,8 +148,8 @@ TEXTS = {
         "Pick a preset and Start Training; the other settings may stay as they are.",
     ),
     "train.no_panel": (
-        "还没有可训练的行情，请先到“数据下载”。",
-        "No data to train on yet: see Data Download.",
+        "还没有可训练的行情，请先准备数据。",
+        "No data to train on yet. Bring some in first.",
     ),
     # universe card
     "train.universe": ("股票池", "Universe"),

@@ -20,8 +20,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "universe.stop": ("停止分析", "Stop"),
     "universe.empty": ("选好日期，点“分析股票池”。", "Pick a date, then Analyze Universe."),
     "universe.no_panel": (
-        "还没有整理好的行情，请先到“数据下载”。",
-        "No data to analyze yet: see Data Download.",
+        "还没有整理好的行情，请先准备数据。",
+        "No data to analyze yet. Bring some in first.",
     ),
     "universe.no_index": ("没有指数日线，无法判定市场状态。", "No index bars, so no regime."),
     "universe.too_short": (
