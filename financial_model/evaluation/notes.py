@@ -90,6 +90,7 @@ def note_unlearned(
     key = "unlearned_stock" if stocks == 1 else "unlearned_stocks"
     return count, [note(progress, key, count=count, stocks=stocks, examples=examples)]
 
+
 # The units that a file of bars was in, in the words of data/csv_source, and the same in Chinese.
 VOLUME_UNITS = {
     "shares": "股",
