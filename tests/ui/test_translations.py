@@ -145,7 +145,8 @@ def test_a_bad_setting_is_told_with_its_name_and_its_range():
 
 
 def test_the_units_of_a_file_are_told_in_chinese_on_the_chinese_page():
-    one = {"key": "own_bars", "message": "m", "file": "a.csv", "units": "lots with amounts in thousand CNY"}
+    one = {"key": "own_bars_other", "message": "m", "file": "a.csv", "code": "SH600519"}
+    one["units"] = "lots with amounts in thousand CNY"
     assert Translate("zh").warning(one).endswith("成交量单位判定为：手，成交额为千元。")
     many = {"key": "import.volume_units", "message": "m", "units": {"assumed shares": 2, "lots": 1}}
     assert Translate("zh").warning(many) == "成交量单位判定为：股（没有成交额，无法核对） 2 只、手 1 只。"

@@ -421,12 +421,12 @@ def _state_line(view: View, result: Json | None) -> str:
     t = view.t
     checkpoint = Path(str(result.get("checkpoint", ""))).stem
     parts = [
-        ("narrow-only", f"{checkpoint} · "),
-        ("narrow-only", f"{result['as_of']} · "),
+        ("narrow-only", f"{checkpoint} ·"),
+        ("narrow-only", f"{result['as_of']} ·"),
         ("", t("inference.horizon", steps=len(result["quantiles"]))),
-        ("wide-only", " · " + t("inference.loaded", seconds=figure(result.get("took_s"), 2))),
+        ("wide-only", "· " + t("inference.loaded", seconds=figure(result.get("took_s"), 2))),
     ]
-    told = "".join(f'<span class="part {kind}">{escape(text)}</span>' for kind, text in parts)
+    told = " ".join(f'<span class="part {kind}">{escape(text)}</span>' for kind, text in parts)
     return f'<p class="help">{told}</p>'
 
 
