@@ -124,15 +124,28 @@ def user_path(text: str | Path) -> Path:
     raise UnsafePath(ascii(str(text)[:80]), "it is no path of this machine")
 
 
-def output_path(text: str | Path, *suffixes: str) -> Path:
+def output_path(text: str | Path, *suffixes: str, companions: tuple[str, ...] = ()) -> Path:
     """Where a person wants a result, checked before the work that makes it: the name ends in one of
-    `suffixes` (BadSetting), it is no folder and can lie in one (UnwritablePath)."""
+    `suffixes` (BadSetting), it is no folder and can lie in one (UnwritablePath).
+
+    companions: endings of the files that will lie beside it. One that is there without the result itself is
+    somebody else's, and is not written over.
+    """
     path = user_path(text)
     if path.suffix not in suffixes:
         raise BadSetting("out", str(text), f"a name that ends in {' or '.join(suffixes)}")
-    if os.path.isdir(path):
-        raise UnwritablePath(path, "it is a folder")
+    beside = [path.with_suffix(ending) for ending in companions]
+    for one in (path, *beside):
+        if os.path.isdir(one):
+            raise UnwritablePath(one, "it is a folder")
+    if not os.path.exists(path):
+        for one in beside:
+            if os.path.lexists(one):
+                raise UnwritablePath(one, f"it is there already, and {path.name} is not")
     _check_folder(path.absolute().parent)
+    there = next(folder for folder in path.absolute().parents if os.path.isdir(folder))
+    if not os.access(there, os.W_OK):
+        raise UnwritablePath(path, f"nothing may be written into {there}")
     return path
 
 

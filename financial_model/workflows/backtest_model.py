@@ -31,7 +31,7 @@ def backtest_model(settings: BacktestSettings, workspace: Workspace, progress: P
     names the first session allowed.
     """
     default = f"output/{checkpoint_path(workspace, settings.checkpoint).stem}_backtest.html"
-    out = output_path(settings.out or workspace.inside(default), ".html")
+    out = output_path(settings.out or workspace.inside(default), ".html", companions=(".json", ".csv"))
     progress.stage("load", "loading the panel and the checkpoint")
     panel = Panel.open(workspace)
     settings = replace(settings, index=parse_code(settings.index))
@@ -61,9 +61,9 @@ def backtest_model(settings: BacktestSettings, workspace: Workspace, progress: P
     result["notes"] = notes
     result["message"] = result["headline"]["en"]
 
+    write_report(out, result)  # first: what lies beside it is known as ours by it
     write_json(out.with_suffix(".json"), result)
     write_trades(out.with_suffix(".csv"), run)
-    write_report(out, result)
     return result | {"out": str(out)}
 
 

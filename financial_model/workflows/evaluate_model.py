@@ -60,7 +60,7 @@ def evaluate_model(settings: EvaluateSettings, workspace: Workspace, progress: P
     if not settings.checkpoints:
         raise BadSetting("checkpoints", [], "at least one checkpoint file")
     default = f"output/{checkpoint_path(workspace, settings.checkpoints[0]).stem}_evaluation.html"
-    out = output_path(settings.out or workspace.inside(default), ".html")
+    out = output_path(settings.out or workspace.inside(default), ".html", companions=(".json",))
     progress.stage("load", "loading the panel and the checkpoints")
     panel = Panel.open(workspace)
     contenders = open_contenders(settings.checkpoints, panel, workspace, progress)
@@ -233,6 +233,6 @@ def tell(results: list[EvaluationResult], out: Path, notes: list[Json]) -> Json:
         "notes": notes,
         "message": results[0].facts["headline"]["en"],
     }
+    write_report(out, result)  # first: what lies beside it is known as ours by it
     write_json(out.with_suffix(".json"), result)
-    write_report(out, result)
     return result | {"out": str(out)}

@@ -199,6 +199,24 @@ def test_an_output_has_one_of_the_names_its_format_allows(tmp_path):
         output_path("a.html", ".csv", ".parquet")
 
 
+def test_what_lies_beside_an_output_is_looked_at_too(tmp_path):
+    report, beside = tmp_path / "a.html", tmp_path / "a.json"
+    beside.write_text("somebody's")
+    with pytest.raises(UnwritablePath, match=r"a\.json .*it is there already, and a\.html is not"):
+        output_path(report, ".html", companions=(".json",))
+    report.write_text("of the run before")
+    assert output_path(report, ".html", companions=(".json",)) == report
+    (tmp_path / "a.csv").mkdir()
+    with pytest.raises(UnwritablePath, match=r"a\.csv .*it is a folder"):
+        output_path(report, ".html", companions=(".json", ".csv"))
+
+
+def test_a_folder_that_may_not_be_written_into_is_told_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)  # root may write anywhere
+    with pytest.raises(UnwritablePath, match="nothing may be written into"):
+        output_path(tmp_path / "new" / "a.csv", ".csv")
+
+
 def test_an_error_of_the_one_who_fills_a_file_stays_what_it_is(tmp_path):
     with pytest.raises(FileNotFoundError), write_atomically(tmp_path / "a.csv"):
         (tmp_path / "absent").read_bytes()

@@ -238,6 +238,19 @@ def test_no_checkpoint_is_said_at_once(workspace):
         evaluate_model(EvaluateSettings(()), workspace, Progress())
 
 
+def test_a_strangers_file_beside_a_report_is_not_written_over(workspace, checkpoint, tmp_path):
+    mine, events = tmp_path / "mine.json", []
+    mine.write_text("mine")
+    settings = EvaluateSettings((checkpoint,), out=str(tmp_path / "mine.html"))
+    with pytest.raises(UnwritablePath, match=r"mine\.json"):
+        evaluate_model(settings, workspace, Progress(events.append))
+    mine.rename(tmp_path / "trades.csv")
+    trades = BacktestSettings(checkpoint, out=str(tmp_path / "trades.html"))
+    with pytest.raises(UnwritablePath, match=r"trades\.csv"):
+        backtest_model(trades, workspace, Progress(events.append))
+    assert events == []
+
+
 @pytest.mark.parametrize("name", ["rep.json", "tr.csv", "folder.html", "file/rep.html"])
 def test_a_report_that_could_not_be_written_is_refused_before_the_work(workspace, checkpoint, tmp_path, name):
     (tmp_path / "folder.html").mkdir()
