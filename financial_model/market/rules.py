@@ -26,7 +26,8 @@ LIMIT_RATES = {
     "beijing": ((date(2021, 11, 15), 300),),
 }
 # Shares under special treatment; where nothing stands, the board's own rate holds (ChiNext knew no ST
-# before its own limit rose, and has had none of its own since).
+# before its own limit rose, and has had none of its own since). The delisting period has limits of its own,
+# which are not here: nothing in a workspace says when it begins (docs/QUALITY.md).
 ST_LIMIT_RATES = {"main": ((date(1998, 4, 22), 50), (date(2026, 7, 6), 100))}
 # board -> (first listing day, sessions after listing without a limit).
 FREE_SESSIONS = {
