@@ -129,9 +129,12 @@ def import_bars(
     config: ConfigFile = None,
     job: JobDir = None,
     max_stocks: Annotated[int | None, typer.Option(help="Take the first N stocks by code.")] = None,
+    volume_unit: Annotated[
+        str | None, typer.Option(help="shares or lots (of 100), of files without amounts to tell it by.")
+    ] = None,
 ) -> None:
     """Import CSV bars or the .day files of a local client, with reference/ CSVs beside them."""
-    settings = _settings(ImportSettings, config, path=path, max_stocks=max_stocks)
+    settings = _settings(ImportSettings, config, path=path, max_stocks=max_stocks, volume_unit=volume_unit)
     _run("import_bars:import_bars", settings, workspace, as_json, job)
 
 

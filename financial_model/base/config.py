@@ -35,6 +35,7 @@ INDUSTRIES = (
     "other",
 )
 QUANTILE_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+VolumeUnit = Literal["shares", "lots"]
 # What has no default, told to who leaves it out.
 NEEDED = {
     "path": "a file of bars, or a folder that holds CSV files or a vipdoc",
@@ -198,10 +199,14 @@ class DownloadSettings(Settings):
 
 @dataclass(frozen=True)
 class ImportSettings(Settings):
-    """Where local bars lie: CSV files, or a folder that holds a vipdoc."""
+    """Where local bars lie: CSV files, or a folder that holds a vipdoc.
+
+    volume_unit: that of files which say neither their unit nor an amount to tell it by; None takes shares.
+    """
 
     path: str
     max_stocks: int | None = None
+    volume_unit: VolumeUnit | None = None
 
     def __post_init__(self) -> None:
         if self.max_stocks is not None:

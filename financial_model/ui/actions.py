@@ -45,7 +45,7 @@ def download_settings(
     )
 
 
-def import_settings(path: str, max_stocks: Any = None) -> ImportSettings:
+def import_settings(path: str, max_stocks: Any = None, volume_unit: Any = None) -> ImportSettings:
     """Settings of an import; BadSetting where the path is empty or is not there."""
     text = path.strip().strip('"')
     try:
@@ -55,7 +55,11 @@ def import_settings(path: str, max_stocks: Any = None) -> ImportSettings:
     if found is None:
         raise BadSetting("path", text[:200], "a folder or file that exists")
     return ImportSettings.from_json(
-        {"path": str(found), "max_stocks": optional_count("max_stocks", max_stocks)}
+        {
+            "path": str(found),
+            "max_stocks": optional_count("max_stocks", max_stocks),
+            "volume_unit": volume_unit or None,
+        }
     )
 
 

@@ -71,7 +71,9 @@ def settings_of(command: str, values: Any) -> Any:
         raise BadSetting("command", command, f"one of {', '.join(COMMANDS)}")
     kind, _ = COMMANDS[command]
     if command == "import" and isinstance(values, dict) and "path" in values:
-        return actions.import_settings(str(values["path"]), values.get("max_stocks"))
+        return actions.import_settings(
+            str(values["path"]), values.get("max_stocks"), values.get("volume_unit")
+        )
     return kind.from_json(values)
 
 

@@ -1,21 +1,23 @@
 """Import: local bars and the facts beside them -> judged -> store."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..base.config import ImportSettings
+from ..base.config import ImportSettings, VolumeUnit
 from ..base.errors import FinancialModelError, NoBarsFound, NoFileNamedByCode, NothingUsable, PathNotFound
 from ..base.progress import Progress
 from ..base.workspace import Workspace, user_path
 from ..data.bar_store import BarStore, describe
-from ..data.csv_source import CsvSource
+from ..data.csv_source import VOLUME_UNITS, CsvSource
 from ..data.quality import Judge, Judged, QualityReport
 from ..data.reference_store import KINDS, ReferenceStore, read_facts
 from ..data.source import Bars, BarSource
 from ..data.tdx_files import TdxFiles, find_vipdoc
 from ..market.codes import is_index
 
+ASSUMED = "assumed shares"  # how a source tells that nothing told it the unit of a volume
 OTHER_TABLES = frozenset([*KINDS, "calendar", "quality"])  # CSV files of ours that hold no bars
 SAVE_EVERY = 200  # codes between two writings of what came in, so that a kill loses little
 
@@ -35,7 +37,7 @@ def import_bars(settings: ImportSettings, workspace: Workspace, progress: Progre
     store = BarStore(workspace)
     with store.locked("import"):
         store.check_market(source.is_simulated)
-        taken = _Taken(workspace, store, source)
+        taken = _Taken(workspace, store, source, settings.volume_unit)
         taken.take_facts(path)
         indices = [bars for code in codes if is_index(code) if (bars := taken.fetch(code)) is not None]
         judge = Judge.of_workspace(workspace, indices)
@@ -87,8 +89,12 @@ def _bars_of(indices: list[Bars], codes: list[str], taken: "_Taken") -> Iterator
 class _Taken:
     """What an import has taken in so far."""
 
-    def __init__(self, workspace: Workspace, store: BarStore, source: BarSource) -> None:
+    def __init__(
+        self, workspace: Workspace, store: BarStore, source: BarSource, volume_unit: VolumeUnit | None
+    ) -> None:
         self.workspace, self.store, self.source = workspace, store, source
+        self.volume_unit = volume_unit
+        self.units: dict[str, str] = getattr(source, "volume_units", {})
         self.report = QualityReport.read(workspace)
         self.entries: dict[str, dict[str, Any]] = {}
         self.failures: dict[str, str] = {}
@@ -118,10 +124,14 @@ class _Taken:
 
     def fetch(self, code: str) -> Bars | None:
         try:
-            return self.source.fetch_bars(code)
+            bars = self.source.fetch_bars(code)
         except FinancialModelError as error:
             self.failures[code] = str(error)
             return None
+        if self.units.get(code) == ASSUMED and self.volume_unit is not None:
+            self.units[code] = self.volume_unit
+            bars = replace(bars, volume=bars.volume * VOLUME_UNITS[self.volume_unit])
+        return bars
 
     def keep(self, judged: Judged) -> None:
         """Put one code's judged bars into the store."""
@@ -158,11 +168,19 @@ class _Taken:
         if not self.entries:
             raise NothingUsable("codes", failures)
         units: dict[str, int] = {}
-        for unit in getattr(self.source, "volume_units", {}).values():
+        for unit in self.units.values():
             units[unit] = units.get(unit, 0) + 1
-        if units and set(units) != {"shares"}:
+        if units and not set(units) <= {"shares", ASSUMED}:
             told = ", ".join(f"{count} in {unit}" for unit, count in sorted(units.items()))
             progress.warn(f"Volumes were read as: {told}.", key="import.volume_units", units=units)
+        if ASSUMED in units:
+            progress.warn(
+                f"{units[ASSUMED]} files hold no amounts to tell the unit of their volumes by, which were "
+                "taken for shares. If they are in lots of 100 (as the vol of tushare is), import again with "
+                "--volume-unit lots.",
+                key="import.volume_assumed",
+                count=units[ASSUMED],
+            )
         stocks = [code for code in self.entries if not is_index(code)]
         acted = set(ReferenceStore(self.workspace).read("corporate_actions")["code"].tolist())
         unadjusted = sum(code not in acted for code in stocks)

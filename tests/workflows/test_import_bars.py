@@ -220,6 +220,22 @@ def test_volumes_in_lots_are_told(workspace, source):
     assert BarStore(workspace).read("SH600000") == walk("SH600000", DATES)
 
 
+@pytest.mark.parametrize(("unit", "factor"), [(None, 1), ("shares", 1), ("lots", 100)])
+def test_the_unit_of_volumes_without_amounts_is_the_one_asked_for_and_told(workspace, source, unit, factor):
+    bars = walk("SH600000", DATES)
+    rows = zip(bars.date, bars.open, bars.high, bars.low, bars.close, bars.volume, strict=True)
+    lines = [",".join(map(str, row)) for row in rows]
+    (source / "SH600000.csv").write_text("trade_date,open,high,low,close,vol\n" + "\n".join(lines))
+    events = []
+    settings = ImportSettings(str(source), volume_unit=unit)
+    result = import_bars(settings, workspace, Progress(events.append))
+    np.testing.assert_allclose(BarStore(workspace).read("SH600000").volume, bars.volume * factor)
+    assert result["volume_units"] == {unit or "assumed shares": 1}
+    told = [event["key"] for event in events if event["kind"] == "warning"]
+    assert ("import.volume_assumed" in told) == (unit is None)
+    assert ("import.volume_units" in told) == (unit == "lots")
+
+
 def test_a_bad_table_of_facts_is_listed_and_the_bars_are_taken(workspace, source):
     write_csv(source / "SH600000.csv", walk("SH600000", DATES))
     (source / "corporate_actions.csv").write_text("code,date\nSH600000,soon\n")

@@ -225,6 +225,9 @@ def settings_column(page: Page) -> tuple[list[Any], Any, list[Any]]:
         with gr.Column(visible=False) as import_form:
             path = page.make(gr.Textbox, "download.path", max_lines=1)
             max_stocks = page.make(gr.Textbox, "download.max_stocks", value="", max_lines=1)
+            volume_unit = page.make(
+                gr.Dropdown, "download.volume_unit", values=("", "shares", "lots"), value=""
+            )
         with gr.Column(visible=False) as simulate_form:
             with gr.Row():
                 count = page.make(
@@ -262,6 +265,7 @@ def settings_column(page: Page) -> tuple[list[Any], Any, list[Any]]:
         sessions,
         signal,
         seed,
+        volume_unit,
     ]
 
     def settings_of(way: str, values: Sequence[Any]) -> Any:
@@ -271,7 +275,7 @@ def settings_column(page: Page) -> tuple[list[Any], Any, list[Any]]:
                 stocks, start or "", codes or "", connections, servers or "", retry
             )
         if way == "import":
-            return actions.import_settings(values[6] or "", values[7])
+            return actions.import_settings(values[6] or "", values[7], values[12])
         return actions.simulate_settings(values[8], values[9], values[10], values[11])
 
     def begin(language: str, way: str, *values: Any) -> str:

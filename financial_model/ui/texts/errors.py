@@ -126,6 +126,12 @@ TEXTS = {
         "{code}: the source tells {sessions} earlier sessions differently now; both versions are in {file}.",
     ),
     "warning.import.volume_units": ("成交量单位判定为：{units}。", "Volumes were read as: {units}."),
+    "warning.import.volume_assumed": (
+        "{count} 个文件没有成交额，无法核对成交量单位，已按股处理。如果是手（例如 tushare 的 vol），"
+        "请把成交量单位改为“手”（--volume-unit lots）再导入一次。",
+        "{count} files hold no amounts to tell the unit of their volumes by, which were taken for shares. If "
+        "they are in lots of 100 (as the vol of tushare is), import again with --volume-unit lots.",
+    ),
     "warning.import.unadjusted": (
         "{stocks} 只股票中有 {count} 只没有除权除息资料，价格未复权，分红会被当成下跌。"
         "请把 corporate_actions.csv 放进数据旁的 reference/ 目录，再导入一次。",
