@@ -6,7 +6,7 @@ each row out of the feature matrix. Training and forecasting go through this sam
 
 import mmap
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -42,6 +42,7 @@ class MarketMatrices:
     sequence (N, F), summary (N, K), market (S, M), conditions: an int8 (N,) each, in the order of CONDITIONS,
     volatility (N,), close (N,) float64 backward-adjusted, session (N,), offsets (C+1,): rows of code i are
     offsets[i]:offsets[i+1]. limits: for who learns from labels; None leaves the label of every sample.
+    hidden: which columns of sequence (F,) and summary (K,) a batch shows as zero; None shows all.
 
     On the CPU all of it are views of the files on disk, so that opening the largest panel reads nothing.
     maps: those of the files whose pages are given back after each gather.
@@ -60,6 +61,7 @@ class MarketMatrices:
     holding: int
     limits: Limits | None = None
     maps: tuple[mmap.mmap, ...] = ()
+    hidden: tuple[Tensor, Tensor] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -79,6 +81,8 @@ class MarketMatrices:
     def _gather(self, rows: Tensor) -> Batch:
         first_row = self.offsets[self._stock(rows)]
         window = gather_windows(self.sequence, rows, first_row, self.context_length)
+        if self.hidden is not None:
+            window = window.masked_fill(self.hidden[0], 0)
         return self._batch(window, rows)
 
     def _stock(self, rows: Tensor) -> Tensor:
@@ -92,11 +96,14 @@ class MarketMatrices:
     def _batch(self, window: Tensor, rows: Tensor) -> Batch:
         session = self.session[rows].long()
         target, label = self.targets(rows)
+        summary = self.summary[rows].to(window.dtype)
+        if self.hidden is not None:
+            summary = summary.masked_fill(self.hidden[1], 0)
         if self.limits is not None:
             label = torch.where(self._is_locked_at_entry(rows, self.limits), torch.nan, label)
         return Batch(
             window=window,
-            summary=self.summary[rows].to(window.dtype),
+            summary=summary,
             market=self.market[session],
             conditions=torch.stack([column[rows] for column in self.conditions], dim=1).long(),
             volatility=self.volatility[rows],
@@ -153,8 +160,6 @@ def market_matrices(
 
     Without conditions they are all zero, and so is what features tell of market and industry.
     """
-    if not with_conditions:
-        features = without_surroundings(features)
 
     def place(values: NDArray[Any]) -> Tensor:
         with warnings.catch_warnings():
@@ -162,14 +167,18 @@ def market_matrices(
             warnings.simplefilter("ignore", UserWarning)
             return torch.from_numpy(np.ascontiguousarray(values)).to(device)
 
-    conditions = [panel.column(name) for name in CONDITIONS]
+    conditions = [place(panel.column(name)) for name in CONDITIONS]
+    market, hidden = place(features.market), None
+    if not with_conditions:
+        # Hidden in each batch: the tables themselves stay the ones on disk.
+        kept = without_surroundings(_row_of_ones(features))
+        market, hidden = torch.zeros_like(market), (place(kept.sequence[0] == 0), place(kept.summary[0] == 0))
+        conditions = [torch.zeros(1, dtype=one.dtype, device=device).expand(len(one)) for one in conditions]
     return MarketMatrices(
         sequence=place(features.sequence),
         summary=place(features.summary),
-        market=place(features.market),
-        conditions=tuple(
-            place(column if with_conditions else np.zeros_like(column)) for column in conditions
-        ),
+        market=market,
+        conditions=tuple(conditions),
         volatility=place(features.volatility),
         close=place(panel.column("close")),
         session=place(panel.session_index),
@@ -179,7 +188,14 @@ def market_matrices(
         holding=holding,
         limits=Limits(*(place(panel.column(name)) for name in Limits._fields)) if with_limits else None,
         maps=_maps_to_give_back(features) if torch.device(device).type == "cpu" else (),
+        hidden=hidden,
     )
+
+
+def _row_of_ones(features: Features) -> Features:
+    """Tables of one row of ones with the same columns."""
+    ones = {name: np.ones_like(getattr(features, name)[:1]) for name in ("sequence", "summary", "market")}
+    return replace(features, **ones)
 
 
 def _maps_to_give_back(features: Features) -> tuple[mmap.mmap, ...]:

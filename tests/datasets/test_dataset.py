@@ -8,6 +8,7 @@ import torch
 
 from financial_model.base.errors import BadSetting, CodeNotHeld
 from financial_model.datasets.dataset import StockDataset
+from financial_model.datasets.features import compute_features, without_surroundings
 from financial_model.datasets.multi_dim_dataset import MultiDimDataset, open_dataset
 from financial_model.datasets.targets import target_path, tradable_return
 from financial_model.datasets.windows import Limits
@@ -55,6 +56,24 @@ def test_a_batch_holds_what_its_rows_hold(walk, market):
     labels = dataset.matrices.gather_labels(rows)
     assert torch.equal(labels.target.nan_to_num(9), batch.target.nan_to_num(9))
     assert labels.window.shape == (7, 0, 8)
+
+
+def test_without_conditions_a_batch_is_blank_where_tables_would_be_and_no_table_is_copied(walk, market):
+    settings = walk.small_settings()
+    settings = replace(settings, model=replace(settings.model, with_conditions=False))
+    features = compute_features(market)
+    dataset = open_dataset(market, settings, features=features)
+    rows = torch.from_numpy(dataset.train_rows[:50])
+    batch = dataset.matrices.gather(rows)
+    blanked = open_dataset(market, walk.small_settings(), features=without_surroundings(features))
+    expected = blanked.matrices.gather(rows)
+    assert torch.equal(batch.window, expected.window)
+    assert torch.equal(batch.summary, expected.summary)
+    assert not batch.market.any()
+    assert not batch.conditions.any()
+    for mine, table in zip(dataset.matrices.hidden, ("sequence", "summary"), strict=True):
+        assert 0 < mine.sum() < len(mine)
+        assert getattr(dataset.matrices, table).data_ptr() == getattr(features, table).ctypes.data
 
 
 def test_a_batch_has_no_label_where_nobody_could_have_bought(walk, market):
