@@ -76,9 +76,14 @@ class LearningSpan:
     valid: tuple[int, int]
 
     @classmethod
-    def of_split(cls, panel: "Panel", split: dict[str, Any]) -> "LearningSpan | None":
-        """The span of a checkpoint's split (dates) on a panel; None unless the panel holds all of it."""
-        if not split["valid"] or panel.sessions[0] > np.datetime64(split["train"][0]):
+    def of_split(cls, panel: "Panel", split: dict[str, Any], context_length: int) -> "LearningSpan | None":
+        """The span of a checkpoint's split (dates) on a panel; None unless the panel holds all of it.
+
+        What the model looked back on belongs to it: a panel that begins with the first session learned from
+        would give baselines less history than the model had.
+        """
+        begins = np.searchsorted(panel.sessions, np.datetime64(split["train"][0]))
+        if not split["valid"] or begins < context_length - 1:
             return None
         train, valid = (
             (int(np.searchsorted(panel.sessions, np.datetime64(first))), panel.position_of(last) + 1)

@@ -13,10 +13,11 @@ Json = dict[str, Any]
 # key -> (zh, en)
 NOTES = {
     "baselines_left_out": (
-        "面板从 {begins} 开始，不含模型学习过的 {first} 至 {last}，"
+        "面板从 {begins} 开始，不含模型学习过的 {first} 至 {last} 及之前回看的 {looked_back} 个交易日，"
         "因此略去需要拟合的基线（岭回归与 LightGBM）。",
         "The panel begins on {begins} and does not hold all of {first} to {last}, which the model learned "
-        "from: the baselines that must be fitted there (ridge, LightGBM) are left out.",
+        "from, and the {looked_back} sessions it looked back on before: the baselines that must be fitted "
+        "there (ridge, LightGBM) are left out.",
     ),
     "no_index": (
         "面板里没有指数 {index}，因此不与指数比较。可用 --index 选择面板里有的指数：{held}。",

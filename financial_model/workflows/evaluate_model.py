@@ -85,8 +85,8 @@ def evaluate_model(settings: EvaluateSettings, workspace: Workspace, progress: P
         # The first checkpoint's samples are everybody's, so its baselines serve for all.
         if settings.baselines and not results:
             progress.stage("baselines", "fitting the baselines, or taking them from the cache")
-            split = one.predictor.checkpoint.split
-            span = LearningSpan.of_split(panel, split)
+            split, context = one.predictor.checkpoint.split, one.settings.model.context_length
+            span = LearningSpan.of_split(panel, split, context)
             if span is None:
                 notes.append(
                     note(
@@ -95,6 +95,7 @@ def evaluate_model(settings: EvaluateSettings, workspace: Workspace, progress: P
                         begins=str(panel.sessions[0]),
                         first=split["train"][0],
                         last=(split["valid"] or split["train"])[1],
+                        looked_back=context - 1,
                     )
                 )
             baselines = baseline_scores(

@@ -58,6 +58,15 @@ def rank_ic(market, rows, score):
     )
 
 
+def test_a_panel_without_what_the_model_looked_on_holds_not_all_it_learned_from(walk):
+    panel = walk.make_market(stocks=3, sessions=400)
+    day = [str(one) for one in panel.sessions]
+    split = {"train": [day[59], day[259]], "valid": [day[270], day[329]]}
+    assert LearningSpan.of_split(panel, split, context_length=60) == LearningSpan((59, 260), (270, 330))
+    assert LearningSpan.of_split(panel, split | {"train": [day[58], day[259]]}, context_length=60) is None
+    assert LearningSpan.of_split(panel, split | {"train": [day[0], day[259]]}, context_length=60) is None
+
+
 @pytest.mark.parametrize("name", ["ridge", "lightgbm", "lightgbm_conditions"])
 def test_a_fitted_baseline_finds_a_planted_reversal_out_of_sample(market, test_rows, name):
     score = baseline_scores(market, test_rows, span=SPAN, names=(name,))[name]
