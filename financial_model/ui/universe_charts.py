@@ -172,7 +172,7 @@ def industry_chart(result: Json | None, t: Translate, area: str = "cap", color: 
             "margin": {"l": 0, "r": 0, "t": 4, "b": 4},
             "hovermode": "closest",
             # What could only be written too small to be read is told when pointed at.
-            "uniformtext": {"minsize": 10, "mode": "hide"},
+            "uniformtext": {"minsize": 9, "mode": "hide"},
         },
         note=told,
         name="industries",
