@@ -94,6 +94,7 @@ def forest_chart(result: Json | None, t: Translate) -> Json:
             "se": [mean["se"] for _, mean, _ in rows],
             "t": [mean["t"] for _, mean, _ in rows],
         },
+        narrow={"xaxis": {"nticks": 4}},
         **_base(result, t, "rank_ic"),
     )
 
