@@ -46,7 +46,8 @@ def build(page: Page) -> None:
                     gr.Button, "runs.question.yes", elem_classes="stop-button", scale=0, min_width=90
                 )
                 keep = page.make(gr.Button, "runs.question.no", scale=0, min_width=90)
-            told = gr.HTML("", apply_default_css=False)
+        # Outside the card, which goes with the last run: what was done to it is told nonetheless.
+        told = gr.HTML("", apply_default_css=False)
         settings = gr.HTML("", apply_default_css=False)
         ticked = gr.State([])
 
