@@ -76,22 +76,39 @@ class Settings:
         object.__setattr__(made, "_given", frozenset(values))
         return made
 
-    def differences(self, other: Self) -> dict[str, tuple[Any, Any]]:
-        """What was asked for here and is otherwise there: {name: (here, there)}, inner settings one by one.
+    def asked(self) -> dict[str, Any]:
+        """What was asked for, as JSON-like values; `from_json` gives equal settings that ask for no more.
 
         Asked for is what came in by name (`from_json`: options, a file) and whatever is not at its default.
+
+        >>> SimulateSettings.from_json({"stocks": 300, "seed": 5}).asked()
+        {'stocks': 300, 'seed': 5}
+        """
+        found: dict[str, Any] = {}
+        given: frozenset[str] = getattr(self, "_given", frozenset())
+        for setting in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, setting.name)
+            if isinstance(value, Settings):
+                if inner := value.asked():
+                    found[setting.name] = inner
+            elif setting.name in given or value != setting.default:
+                found[setting.name] = _to_plain(value)
+        return found
+
+    def differences(self, other: Self) -> dict[str, tuple[Any, Any]]:
+        """What was asked for here and is otherwise there: {name: (here, there)}, inner settings one by one.
 
         >>> asked = SimulateSettings.from_json({"stocks": 300, "seed": 5})
         >>> asked.differences(SimulateSettings(stocks=20, sessions=400, seed=5))
         {'stocks': (300, 20)}
         """
         found: dict[str, tuple[Any, Any]] = {}
-        given: frozenset[str] = getattr(self, "_given", frozenset())
+        asked = self.asked()
         for setting in dataclasses.fields(self):  # type: ignore[arg-type]
             mine, theirs = getattr(self, setting.name), getattr(other, setting.name)
             if isinstance(mine, Settings):
                 found |= mine.differences(theirs)
-            elif mine != theirs and (setting.name in given or mine != setting.default):
+            elif setting.name in asked and mine != theirs:
                 found[setting.name] = (mine, theirs)
         return found
 

@@ -6,7 +6,7 @@ so a reload, a second browser or a new start of the page finds it where it is:
 | file | written by | holds |
 | --- | --- | --- |
 | settings.json | who queues it | command, settings, arguments, queued_at, after |
-| input.json | who queues it | the settings alone, read by the command |
+| input.json | who queues it | what was asked for, read by the command |
 | process.json | who starts it | pid, identity, started_at; then exit_code |
 | events.jsonl, result.json, log.txt | the job | see base/progress |
 | stop | who stops it | nothing, or that it ends at once; its presence asks |
@@ -310,7 +310,8 @@ class Jobs:
                 raise QueueFull(waiting)
             stamp = time.strftime("%Y%m%d_%H%M%S")
             folder = self._new_folder(stamp, command)
-            write_json(folder / INPUT_FILE, settings.to_json())
+            # Not all of them: what is resumed goes on with its own settings where nobody asked for others.
+            write_json(folder / INPUT_FILE, settings.asked())
             write_json(
                 folder / SETTINGS_FILE,
                 {

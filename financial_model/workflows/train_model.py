@@ -44,10 +44,10 @@ def with_full_codes(settings: TrainSettings, workspace: Workspace) -> TrainSetti
 def check_goes_on(asked: TrainSettings, codes: tuple[str, ...], begun: TrainSettings) -> None:
     """BadSetting names an option that was given and is not that of the run to be resumed.
 
-    `codes` are those asked for, in full, as the checkpoint keeps them.
+    `codes` are those asked for, in full, as the checkpoint keeps them; none is whatever the run has.
     """
     for name, (mine, theirs) in asked.differences(begun).items():
-        if name != "resume" and not (name == "codes" and codes == theirs):
+        if name != "resume" and not (name == "codes" and codes in ((), theirs)):
             raise BadSetting(
                 name,
                 mine,

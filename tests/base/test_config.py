@@ -55,6 +55,9 @@ def test_any_json_becomes_settings_or_one_of_our_errors(data, kind):
         assert str(error)
     else:
         assert kind.from_json(settings.to_json()) == settings
+        asked = kind.from_json(settings.asked())
+        assert asked == settings
+        assert asked.asked() == settings.asked()
 
 
 def test_an_unknown_key_is_named():

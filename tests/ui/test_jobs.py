@@ -363,6 +363,14 @@ def test_the_command_line_that_is_shown_means_the_same_settings(command, setting
     assert seen == [settings]
 
 
+def test_a_job_is_handed_what_was_asked_for_and_no_more(make_jobs):
+    """All settings would count as asked for: a run that is resumed refuses those it has otherwise."""
+    asked = {"resume": "output/a_best.pt", "epochs": 4, "model": {"heads": 4}}
+    job = make_jobs("work").start("train", TrainSettings.from_json(asked))
+    assert json.loads((job.folder / "input.json").read_text()) == asked
+    assert job.settings == TrainSettings.from_json(asked).to_json()
+
+
 def test_settings_that_only_a_file_can_say_are_not_left_out_silently():
     line = command_line("train", TrainSettings(weight_decay=0.1))
     assert line.endswith("--config settings.json")

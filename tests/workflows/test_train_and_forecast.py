@@ -254,6 +254,16 @@ def test_a_resumed_run_takes_its_codes_as_people_write_them(trip):
     assert not train_model(TrainSettings.from_json(asked), workspace, Progress())["stopped"]
 
 
+def test_a_resumed_run_may_be_told_the_settings_it_was_begun_with_again(trip):
+    """They name no stocks, and a run of a few keeps those that it then took."""
+    workspace, _ = trip
+    begun = replace(SETTINGS, max_stocks=5, name="begun")
+    stopped = train_model(begun, workspace, Progress(stop=lambda: True))
+    assert load_checkpoint(workspace.inside(stopped["resume"])).settings.codes
+    settings = TrainSettings.from_json({**begun.to_json(), "resume": stopped["resume"]})
+    assert not train_model(settings, workspace, Progress())["stopped"]
+
+
 def test_a_resumed_run_may_be_told_its_own_settings_again(trip):
     workspace, result = trip
     settings = TrainSettings.from_json({**SETTINGS.to_json(), "resume": result["final"]})
