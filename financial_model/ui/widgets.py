@@ -145,6 +145,15 @@ def command_box(t: Translate, line: str) -> str:
     )
 
 
+def told_by(event: gr.EventData, name: str, most: int = 300) -> str:
+    """What a click or a key tells under that name, cut to so many letters; "" where it tells nothing.
+
+    Any program can send an event, with whatever data or with none.
+    """
+    data = event._data
+    return str(data.get(name) or "")[:most] if isinstance(data, dict) else ""
+
+
 def job_message(t: Translate, job: Job | None, ahead: int = 0) -> str:
     """Where a job stands, as a sentence; nothing while it runs or after it ended well."""
     if job is None or job.state in ("done", "running"):

@@ -102,6 +102,27 @@ def test_a_reference_to_a_file_is_refused_wherever_it_is_sent_and_nothing_is_cop
         assert b"This page takes no files." in told
 
 
+@pytest.mark.parametrize("told", [None, [], "code", {"code": None}, {"code": ["x"]}])
+def test_a_click_or_a_key_that_tells_nothing_is_answered(page_url, told):
+    config = json.loads(ask(f"{page_url}/config")[1])
+    values = {one["id"]: one.get("props", {}).get("value") for one in config["components"]}
+    drawn = {one["id"] for one in config["components"] if one["type"] not in ("button", "tabitem")}
+    asked = [
+        one
+        for one in config["dependencies"]
+        if one["backend_fn"]
+        and any(c in drawn and event in ("click", "key_up") for c, event in one["targets"])
+    ]
+    assert len(asked) >= 7  # rows, tiles and a field that suggests; and the bells
+    for one in asked:
+        session = secrets.token_hex(6)
+        question = {"data": [values.get(name) for name in one["inputs"]], "fn_index": one["id"]}
+        question |= {"session_hash": session, "event_data": told, "trigger_id": one["targets"][0][0]}
+        assert ask(f"{page_url}/gradio_api/queue/join", json.dumps(question).encode())[0] == 200
+        _, answer = ask(f"{page_url}/gradio_api/queue/data?session_hash={session}")
+        assert b'"success":true' in answer.replace(b" ", b""), answer
+
+
 def test_programs_find_the_public_functions_and_no_others(client):
     named = client.view_api(return_format="dict")["named_endpoints"]
     assert set(named) == {"/start_job", "/load_market", "/get_job", "/list_jobs", "/stop_job", "/market"}

@@ -228,7 +228,7 @@ def build(page: Page) -> None:
         language: str, checkpoint: str | None, as_of: str | None, samples: Any, event: gr.EventData
     ) -> Iterator[Any]:
         """A click on a row of the ranking shows that stock, as of the ranking's session."""
-        code = str(getattr(event, "code", ""))[:12]
+        code = widgets.told_by(event, "code", 12)
         _, result = reader.newest(page.view(language), "scan")
         day = str((result or {}).get("as_of") or as_of or "")
         yield from look_at(language, checkpoint, code, day, samples)
@@ -248,8 +248,8 @@ def build(page: Page) -> None:
         )
     )
 
-    def suggest(language: str, event: gr.KeyUpData) -> Any:
-        found = search.find(page.view(language).market, event.input_value or "")
+    def suggest(language: str, event: gr.EventData) -> Any:
+        found = search.find(page.view(language).market, widgets.told_by(event, "input_value"))
         return gr.update(choices=found)
 
     stock.key_up(suggest, [page.language], [stock], trigger_mode="always_last", **QUIET)

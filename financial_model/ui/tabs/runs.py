@@ -53,7 +53,7 @@ def build(page: Page) -> None:
 
     def toggle(ticked: list[str], event: gr.EventData) -> tuple[list[str], Any]:
         """The row that was clicked is ticked last; clicked again, it is let go."""
-        code = str(getattr(event, "code", ""))[:300]
+        code = widgets.told_by(event, "code")
         rest = [one for one in ticked if one != code]
         ticked = rest if ticked and ticked[-1] == code else [*rest, code]
         return ticked[-MAX_TICKED:], gr.update(visible=False)

@@ -58,7 +58,7 @@ def build(page: Page) -> None:
     )
 
     def choose(event: gr.EventData) -> str:
-        return str(getattr(event, "code", ""))[:80]
+        return widgets.told_by(event, "code", 80)
 
     page.refresh(jobs.click(choose, None, [chosen], show_progress="hidden", api_visibility="private"))
 

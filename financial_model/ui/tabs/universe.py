@@ -144,7 +144,7 @@ def build(page: Page) -> None:
 
     def sort_by(sort: list[Any], event: gr.EventData) -> list[Any]:
         """A click on a head sorts by it, biggest first; a second click turns the order round."""
-        mark = str(getattr(event, "code", ""))
+        mark = widgets.told_by(event, "code")
         if not mark.startswith(SORT_MARK):
             return sort
         name = mark.removeprefix(SORT_MARK)
@@ -152,7 +152,7 @@ def build(page: Page) -> None:
 
     def narrow(event: gr.EventData) -> Any:
         """A click on a tile lists the stocks of that industry."""
-        name = str(getattr(event, "code", ""))
+        name = widgets.told_by(event, "code")
         return name if name in INDUSTRIES else gr.skip()
 
     page.refresh(table.click(sort_by, [sort], [sort], **QUIET))
