@@ -13,6 +13,7 @@ Reads /proc, so it runs on Linux alone.
 """
 
 import argparse
+import http.client
 import itertools
 import json
 import os
@@ -24,9 +25,8 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +39,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 NETWORK = {"model": "lstm", "context_length": 12, "hidden_size": 16, "layers": 1, "heads": 2}
 TRAINING = {"name": "soak", "batch_size": 1024, "patience": 10_000, "save_interval": 5, "model": NETWORK}
 ANSWER_S = 60.0  # the longest that an answer of the page may take; --answer-s for a machine with other work
+JOB_S, BRIEF_JOB_S = 900.0, 180.0  # the longest that a job may take to what is waited for
 SAMPLE_S = 2.0
+BELL = "Hermes.bell("  # in the script of the components whose click asks for news of one tab
 MAX_HANDLE_GROWTH, MAX_SLOPE_MIB_PER_H, MAX_EXIT_S, MAX_RSS_MIB = 16, 60.0, 30.0, 512.0
 KILLED_ROUND = 2  # of every three
 ENDED = ("done", "stopped", "failed", "lost")
@@ -55,6 +57,21 @@ class Server:
         with urllib.request.urlopen(f"{self.url}/{path}", timeout=ANSWER_S) as answer:
             return answer.read()
 
+    def stream(self, path: str, question: str) -> Iterator[tuple[str, Any]]:
+        """(event, data) as the page sends them. TimeoutError names the question that has no answer in time:
+        a stream never falls silent, since Gradio sends a heartbeat on it for as long as it is open."""
+        deadline = time.monotonic() + ANSWER_S
+        kind = ""
+        with urllib.request.urlopen(f"{self.url}/{path}", timeout=ANSWER_S) as answer:
+            for line in answer:
+                if line.startswith(b"event:"):
+                    kind = line.removeprefix(b"event:").strip().decode()
+                elif line.startswith(b"data:"):
+                    yield kind, json.loads(line.removeprefix(b"data:"))
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{question} was not answered within {ANSWER_S:g} s")
+        raise RuntimeError(f"{question} was not answered: the stream ended")
+
     def post(self, path: str, value: Any) -> Any:
         body = json.dumps(value).encode()
         request = urllib.request.Request(f"{self.url}/{path}", body, {"Content-Type": "application/json"})
@@ -64,14 +81,11 @@ class Server:
     def call(self, name: str, *values: Any) -> Any:
         """One of the public functions."""
         event = self.post(f"gradio_api/call/{name}", {"data": list(values)})["event_id"]
-        kind = ""
-        for line in self.get(f"gradio_api/call/{name}/{event}").decode().splitlines():
-            if line.startswith("event:"):
-                kind = line.removeprefix("event:").strip()
-            elif line.startswith("data:") and kind == "complete":
-                return json.loads(line.removeprefix("data:"))[0]
-            elif line.startswith("data:") and kind == "error":
-                raise RuntimeError(f"{name}: {line}")
+        for kind, told in self.stream(f"gradio_api/call/{name}/{event}", name):
+            if kind == "complete":
+                return told[0]
+            if kind == "error":
+                raise RuntimeError(f"{name}: {told}")
         raise RuntimeError(f"{name} was not answered")
 
 
@@ -96,7 +110,6 @@ class Reader:
         self.polls = self.reloads = self.switches = 0
         self.worst_s = 0.0
         self.faults: list[str] = []
-        self._bytes = 0
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self.open()
@@ -107,17 +120,13 @@ class Reader:
         config = json.loads(self.server.get("config"))
         self.values = {one["id"]: one.get("props", {}).get("value") for one in config["components"]}
         self.states = {one["id"] for one in config["components"] if one["type"] == "state"}
-        dependencies = config["dependencies"]
         # What a bell asks for: the header first, then the tabs, each with the state of what was seen.
-        self.header, *self.tabs = (
-            d
-            for d in dependencies
-            if {*d["outputs"][:1]} & self.states and any(event == "click" for _, event in d["targets"])
-        )
+        bells = [
+            one["id"] for one in config["components"] if BELL in str(one.get("props", {}).get("js_on_load"))
+        ]
+        self.header, *self.tabs = (_asked_by(config, bell, "click") for bell in bells)
         self.mark: Any = None
-        self.switch = next(
-            d for d in dependencies if any(e == "input" for _, e in d["targets"]) and len(d["outputs"]) > 20
-        )
+        self.switch = _asked_by(config, self.header["inputs"][0], "input")
         self.session = secrets.token_hex(6)
         self.reloads += 1
 
@@ -126,7 +135,9 @@ class Reader:
 
     def close(self) -> None:
         self._end.set()
-        self._thread.join(timeout=ANSWER_S)
+        self._thread.join(timeout=3 * ANSWER_S)  # a switch and two bells
+        if self._thread.is_alive():
+            self.faults.append("the reader did not end")
 
     def _read(self) -> None:
         begun, pace = time.monotonic(), self.pace
@@ -145,8 +156,8 @@ class Reader:
                 self._ask_for_news()
                 self.polls += 1
                 self.worst_s = max(self.worst_s, time.monotonic() - now)
-            except (OSError, RuntimeError, KeyError) as error:
-                self.faults.append(f"{type(error).__name__}: {error}"[:200])
+            except (OSError, http.client.HTTPException, RuntimeError, ValueError, LookupError) as error:
+                self.faults.append(f"{type(error).__name__}: {error}"[:300])
 
     def _ask_for_news(self) -> None:
         """As a browser does each second: where the mark has changed, what header and shown tab show."""
@@ -160,18 +171,25 @@ class Reader:
         data = [None if one in self.states else self.values.get(one) for one in dependency["inputs"]]
         data[0] = self.language  # the first input of all that is asked
         question = {"data": data, "fn_index": dependency["id"], "session_hash": self.session}
-        self.server.post("gradio_api/queue/join", question)
-        with urllib.request.urlopen(
-            f"{self.server.url}/gradio_api/queue/data?session_hash={self.session}", timeout=ANSWER_S
-        ) as stream:
-            for line in stream:
-                self._bytes += len(line)
-                if line.startswith(b"data:"):
-                    event = json.loads(line.removeprefix(b"data:"))
-                    if event.get("msg") == "process_completed" and not event.get("success"):
-                        raise RuntimeError(str(event.get("output"))[:200])
-                    if event.get("msg") in ("process_completed", "close_stream"):
-                        return
+        event_id = self.server.post("gradio_api/queue/join", question)["event_id"]
+        name = f"event {dependency['id']} in session {self.session}"
+        for _, told in self.server.stream(f"gradio_api/queue/data?session_hash={self.session}", name):
+            if told.get("event_id") not in (event_id, None):
+                continue  # of a question that was given up
+            if told.get("msg") == "process_completed":
+                if not told["success"]:
+                    raise RuntimeError(f"{name}: {told['output']}")
+                return
+            if told.get("msg") in ("unexpected_error", "server_stopped", "close_stream"):
+                raise RuntimeError(f"{name}: {told}")
+
+
+def _asked_by(config: dict[str, Any], component: int, event: str) -> dict[str, Any]:
+    """What a component's event asks of the program; of several the one that fills most."""
+    return max(
+        (d for d in config["dependencies"] if [component, event] in d["targets"] and d["backend_fn"]),
+        key=lambda dependency: len(dependency["outputs"]),
+    )
 
 
 @dataclass
@@ -228,18 +246,32 @@ def _field(status: str, name: str) -> int:
 
 
 def processes_of(workspace: Path) -> list[int]:
-    """Living processes that name this workspace in their arguments."""
-    found = []
+    """Living processes that name this workspace in their arguments, but for this one and who runs it."""
+    found, callers = [], _callers()
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
+        if entry.name.isdigit() and int(entry.name) not in callers:
             try:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
-                is_dead = (entry / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+                is_dead = _stat(int(entry.name))[0] in "ZX"
             except OSError:
                 continue
             if str(workspace).encode() in words and not is_dead:
                 found.append(int(entry.name))
     return found
+
+
+def _stat(pid: int) -> list[str]:
+    """State, parent and what follows of a process."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _callers() -> set[int]:
+    """This process and those that wait for it, such as `timeout` or a shell that was given the command."""
+    callers, pid = set(), os.getpid()
+    while pid > 0:
+        callers.add(pid)
+        pid = int(_stat(pid)[1])
+    return callers
 
 
 def wait_for_the_last(workspace: Path, limit_s: float = 120.0) -> list[int]:
@@ -288,30 +320,31 @@ def page(workspace: Path, port: int, ending: dict[str, float] | None = None) -> 
 class Worker:
     """Starts, stops, kills and resumes jobs until the time is over."""
 
-    def __init__(self, server: Server, workspace: Path) -> None:
-        self.server, self.workspace = server, workspace
+    def __init__(self, server: Server, workspace: Path, patience_s: float = JOB_S) -> None:
+        self.server, self.workspace, self.patience_s = server, workspace, patience_s
         self.counts = dict.fromkeys(("started", "stopped", "killed", "resumed", "done"), 0)
 
     def start(self, command: str, settings: dict[str, Any]) -> str:
         self.counts["started"] += 1
         return self.server.call("start_job", command, settings, "")["id"]
 
-    def wait(self, job: str, *states: str, limit_s: float = 900.0) -> dict[str, Any]:
-        deadline = time.monotonic() + limit_s
-        while time.monotonic() < deadline:
-            told = self.server.call("get_job", job)
-            if told["state"] in states:
-                return told
-            if told["state"] in ENDED:
-                raise RuntimeError(f"{told['command']} is {told['state']}, not {states}: {told['error']}")
-            time.sleep(0.5)
-        raise RuntimeError(f"{job} did not come to {states}")
+    def wait(self, job: str, *states: str) -> dict[str, Any]:
+        return self._follow(job, " or ".join(states), lambda told: told["state"] in states)
 
     def wait_for_checkpoint(self, job: str) -> None:
-        deadline = time.monotonic() + 900
-        while not self.server.call("get_job", job)["checkpoints"]:
+        self._follow(job, "a checkpoint", lambda told: bool(told["checkpoints"]))
+
+    def _follow(self, job: str, what: str, has_come: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Ask for a job until it has come so far; RuntimeError where it ended before, or takes too long."""
+        deadline = time.monotonic() + self.patience_s
+        while True:
+            told = self.server.call("get_job", job)
+            if has_come(told):
+                return told
+            if told["state"] in ENDED:
+                raise RuntimeError(f"{job} is {told['state']} and did not come to {what}: {told['error']}")
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{job} saved nothing")
+                raise RuntimeError(f"{job} is {told['state']} and did not come to {what} in time")
             time.sleep(0.5)
 
     def finish(self, command: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -372,7 +405,8 @@ def soak(
     ending: dict[str, float] = {}
     pace = BRISK if is_brief else Pace()
     with page(workspace, port, ending) as (server, pid):
-        reader, worker, watch = Reader(server, pace), Worker(server, workspace), Watch(pid, workspace)
+        reader, watch = Reader(server, pace), Watch(pid, workspace)
+        worker = Worker(server, workspace, BRIEF_JOB_S if is_brief else JOB_S)
         sampler = threading.Thread(target=watch.keep_on, args=(end,), daemon=True)
         reader.start()
         sampler.start()
@@ -458,6 +492,7 @@ def main() -> int:
     parser.add_argument("--workspace", type=Path, help="a new folder; a temporary one when not given")
     parser.add_argument("--answer-s", type=float, default=ANSWER_S, help="the longest an answer may take")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the page is ended all the same
     ANSWER_S = options.answer_s
     with tempfile.TemporaryDirectory() as temporary:
         workspace = (options.workspace or Path(temporary)).resolve()
