@@ -71,11 +71,11 @@ class UnsafePath(FinancialModelError):
 
 
 class WorkspaceBusy(FinancialModelError):
-    """Another process is writing to the same part of the workspace."""
+    """Another process is at work on the same part of the workspace."""
 
     def __init__(self, what: str, owner: str) -> None:
         super().__init__(
-            f"{what} is being written by another process ({owner}). Wait until it has ended, or stop it.",
+            f"{what} is in use by another process ({owner}). Wait until it has ended, or stop it.",
             what=what,
             owner=owner,
         )
@@ -313,6 +313,18 @@ class NoPanel(FinancialModelError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"There is no panel at {path}. Build it first (build-panel).", path=path)
+
+
+class PanelChanged(FinancialModelError):
+    """The panel was built anew, with other contents, while a work of several parts went on with it."""
+
+    def __init__(self, what: str, path: Path) -> None:
+        super().__init__(
+            f"{what} was begun on another panel than now lies at {path}: the data was built anew meanwhile. "
+            "Start again, on the panel as it is now.",
+            what=what,
+            path=path,
+        )
 
 
 class BadConditions(FinancialModelError):

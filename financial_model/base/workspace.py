@@ -31,6 +31,8 @@ HALF_SIGN = re.compile(r"\\u[dD][89a-fA-F]")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # An open reader makes a rename fail on Windows; readers here close within moments.
 RENAME_TRIES, RENAME_PAUSE_S = 40, 0.05
+# Between taking a lock and writing its name into it, or emptying it and letting go, an owner has no name.
+OWNER_TRIES, OWNER_PAUSE_S = 20, 0.05
 _serial = itertools.count()
 
 
@@ -276,21 +278,14 @@ def _finite(text: str) -> float:
 
 
 @contextlib.contextmanager
-def locked(path: Path, owner: str, what: str) -> Iterator[None]:
+def locked(path: Path, owner: str, what: str, *, is_removed: bool = False) -> Iterator[None]:
     """Hold `path` as a lock file for the block, or raise WorkspaceBusy with the owner's name.
 
     The operating system drops the lock with the process, so a killed owner never leaves one behind.
+    is_removed: whether the file goes with the lock, which is for one run and not for a whole folder.
     """
     make_folder(path.parent)
-    try:
-        file = open(path, "a+b", buffering=0)  # noqa: SIM115
-    except OSError as error:
-        raise _told(path, error) from error
-    with file:
-        if not _try_lock(file):
-            file.seek(0)
-            # On Windows the locked range starts past the text, so the owner can still be read.
-            raise WorkspaceBusy(what, file.read(200).decode("utf-8", "replace").strip() or "unknown")
+    with _lock_file(path, what) as file:
         try:
             file.truncate(0)
             try:
@@ -300,7 +295,42 @@ def locked(path: Path, owner: str, what: str) -> Iterator[None]:
             yield
         finally:
             file.truncate(0)
+            if is_removed and os.name != "nt":  # while it is held: afterwards it may be another's
+                path.unlink(missing_ok=True)
             _unlock(file)
+    if is_removed and os.name == "nt":
+        with contextlib.suppress(OSError):  # Windows removes no file that somebody has open
+            path.unlink(missing_ok=True)
+
+
+def _lock_file(path: Path, what: str) -> IO[bytes]:
+    """The file at `path`, open and locked; WorkspaceBusy names the owner where another has it."""
+    for _ in range(OWNER_TRIES):
+        try:
+            file = open(path, "a+b", buffering=0)  # noqa: SIM115
+        except OSError as error:
+            raise _told(path, error) from error
+        if _try_lock(file):
+            if _is_at(file, path):
+                return file
+            owner = ""  # removed by its owner between our opening and our locking
+        else:
+            file.seek(0)
+            # On Windows the locked range starts past the text, so the owner can still be read.
+            owner = file.read(200).decode("utf-8", "replace").strip()
+        file.close()
+        if owner:
+            raise WorkspaceBusy(what, owner)
+        time.sleep(OWNER_PAUSE_S)
+    raise WorkspaceBusy(what, "unknown")
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    """Whether a file that is open still is the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False
 
 
 if sys.platform == "win32":

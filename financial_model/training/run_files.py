@@ -3,12 +3,20 @@
 A stop leaves ..._epochN_stepM.pt: N epochs, and M steps of the next.
 """
 
+import contextlib
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..base.workspace import Workspace, check_name, remove_old_parts, write_atomically, write_json
+from ..base.errors import WorkspaceBusy
+from ..base.workspace import Workspace, check_name, locked, remove_old_parts, write_atomically, write_json
+
+
+def hold_run(folder: Path, stem: str, owner: str = "train") -> contextlib.AbstractContextManager[None]:
+    """Have the files NAME_STAMP_... for ourselves; WorkspaceBusy names who has them."""
+    return locked(folder / f".{stem}.lock", owner, f"The run {stem}", is_removed=True)
 
 
 class RunFiles:
@@ -18,17 +26,39 @@ class RunFiles:
         self.workspace = workspace
         self.folder = workspace.inside(output)
         self._name = check_name(name)
+        self._is_new = not stamp
         # A stamp comes out of a checkpoint, which may be a stranger's.
-        self.stamp = check_name(str(stamp)) if stamp else self._free_stamp()
+        self.stamp = check_name(str(stamp)) if stamp else next(self._free_stamps())
 
-    def _free_stamp(self) -> str:
-        """The time of the start, moved on while another run of this name holds the second."""
+    def _free_stamps(self) -> Iterator[str]:
+        """The time of the start, and the seconds after it; without those that a run of this name has."""
         seconds = time.time()
         while True:
             stamp = time.strftime("%Y%m%d_%H%M%S", time.localtime(seconds))
             if not any(self.folder.glob(f"{self._name}_{stamp}_*")):
-                return stamp
+                yield stamp
             seconds += 1
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Have these files for ourselves; WorkspaceBusy where another process goes on with the same run.
+
+        A new run takes the next second instead, where one that began with it was faster.
+        """
+        with contextlib.ExitStack() as stack:
+            for stamp in self._free_stamps() if self._is_new else [self.stamp]:
+                try:
+                    stack.enter_context(hold_run(self.folder, f"{self._name}_{stamp}"))
+                except WorkspaceBusy:
+                    if not self._is_new:
+                        raise
+                    continue
+                self.stamp = stamp
+                # It may have come and gone between the look at its files and the lock.
+                if not self._is_new or not any(self.folder.glob(f"{self._name}_{stamp}_*")):
+                    break
+                stack.close()
+            yield
 
     def path(self, ending: str) -> Path:
         return self.folder / f"{self._name}_{self.stamp}_{ending}"

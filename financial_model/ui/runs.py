@@ -13,6 +13,7 @@ from typing import Any
 from ..base.config import TrainSettings
 from ..base.errors import BadSetting, DamagedFile, FinancialModelError, NoSuchRun, WorkspaceBusy
 from ..base.workspace import Workspace, check_name, read_json, write_json
+from ..training.run_files import hold_run
 from .jobs import Job, keep_epoch
 
 RUN_FILE = re.compile(r"(?P<stem>(?P<name>.+)_(?P<stamp>\d{8}_\d{6}))_run\.json")
@@ -164,14 +165,15 @@ def rename(workspace: Workspace, run: Run, label: str) -> None:
 
 
 def delete(workspace: Workspace, run: Run, jobs: list[Job]) -> int:
-    """Remove all files of a run and say how many; WorkspaceBusy while it is trained."""
+    """Remove all files of a run and say how many; WorkspaceBusy while it is trained, here or from a shell."""
     if training_of(run, jobs) is not None:
-        raise WorkspaceBusy(run.stem, "a training that goes on")
-    paths = files_of(workspace, run)
-    # The run's own record goes last: a kill half way leaves something that can be deleted again.
-    for path in sorted(paths, key=lambda p: p.name.endswith("_run.json")):
-        path.unlink(missing_ok=True)
+        raise WorkspaceBusy(f"The run {run.stem}", "a training that goes on")
     folder = workspace.inside(run.id).parent
+    with hold_run(folder, run.stem, "delete"):
+        paths = files_of(workspace, run)
+        # The run's own record goes last: a kill half way leaves something that can be deleted again.
+        for path in sorted(paths, key=lambda p: p.name.endswith("_run.json")):
+            path.unlink(missing_ok=True)
     labels = _labels(folder)
     if labels.pop(run.stem, None) is not None:
         write_json(folder / LABELS_FILE, labels)

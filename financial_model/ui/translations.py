@@ -51,6 +51,18 @@ EXPECTED: tuple[tuple[str, str], ...] = (
 )
 
 
+# Which part of a workspace is in use, and by whom, as its locks say, and the same in Chinese.
+BUSY: tuple[tuple[str, str], ...] = (
+    (r"The store of bars \((\S+)\)", r"行情数据（\1）"),
+    (r"The panel \((\S+)\)", r"面板（\1）"),
+    (r"The run (\S+)", r"训练 \1 "),
+    (r"The walk-forward (\S+)", r"滚动评估 \1 "),
+    (r"The walk-forward", "滚动评估"),
+    (r"(\S+) pid (\d+)", r"<\1>，进程 \2"),
+    (r"a training that goes on", "训练还在进行"),
+    (r"unknown", "未知进程"),
+)
+
 # What the machine check measured, in its words, and the same in Chinese.
 MEASURED: tuple[tuple[str, str], ...] = (
     (r"no CUDA device(, the CPU is used)?", "无 CUDA 设备，使用 CPU"),
@@ -176,6 +188,9 @@ class Translate:
             return "、".join(units_in_chinese(str(unit)) + (f" {n} 只" if n else "") for unit, n in counts)
         if name in ("expected", "remedy", "reason", "where", "what"):
             return self._expected(str(value))
+        if name in ("what", "owner") and self.language == "zh":
+            named = _in_chinese(BUSY, str(value))
+            return re.sub(r"<([\w-]+)>", lambda found: self.choice("job.name", found[1]), named)
         if isinstance(value, dict):
             return "；".join(f"{key}：{self._expected(str(item))}" for key, item in list(value.items())[:3])
         if isinstance(value, list):

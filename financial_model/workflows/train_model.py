@@ -1,5 +1,6 @@
 """Panel -> windows -> training -> checkpoint."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -71,13 +72,14 @@ def train_on_panel(
         files = RunFiles(files.workspace, settings.output, settings.name, stamp)
     ranks = Ranks.join()
     board = None
-    if settings.tensorboard and ranks.is_writer:
-        board = TensorBoardSink(files.path("tensorboard"))
-        progress = progress.also(board)
     try:
         dataset = open_dataset(panel, settings, ranks.device, features)
         kind = CompiledTrainer if settings.compile else Trainer
-        return kind(dataset, files, progress, fit_calibration, ranks, checkpoint).run()
+        with files.held() if ranks.is_writer else nullcontext():
+            if settings.tensorboard and ranks.is_writer:
+                board = TensorBoardSink(files.path("tensorboard"))
+                progress = progress.also(board)
+            return kind(dataset, files, progress, fit_calibration, ranks, checkpoint).run()
     finally:
         ranks.leave()
         if board is not None:

@@ -25,9 +25,9 @@ import pyarrow.parquet
 import torch
 
 from ..base.config import TrainSettings, WalkForwardSettings
-from ..base.errors import StopRequested, TooFewSessions
+from ..base.errors import PanelChanged, StopRequested, TooFewSessions
 from ..base.progress import Event, Progress
-from ..base.workspace import Workspace, read_json, replace_when_done, write_json
+from ..base.workspace import Workspace, locked, read_json, replace_when_done, write_json
 from ..data.panel import Panel
 from ..datasets.feature_cache import load_features
 from ..datasets.multi_dim_dataset import MultiDimDataset
@@ -58,6 +58,8 @@ class Fold:
     settings: TrainSettings
     first: date
     last: date
+    fingerprint: str
+    """Of the panel that the folds were planned on."""
 
 
 def walk_forward(settings: WalkForwardSettings, workspace: Workspace, progress: Progress) -> Json:
@@ -73,6 +75,18 @@ def walk_forward(settings: WalkForwardSettings, workspace: Workspace, progress: 
     folds = plan_folds(panel, settings)
     check_listed(panel, folds)
     folder = workspace.inside(f"output/{settings.train.name}_walk_{_key(panel, settings, folds)}")
+    with locked(folder / ".lock", "walk-forward", f"The walk-forward {folder.name}"):
+        return _walk(folder, folds, panel, settings, workspace, progress)
+
+
+def _walk(
+    folder: Path,
+    folds: list[Fold],
+    panel: Panel,
+    settings: WalkForwardSettings,
+    workspace: Workspace,
+    progress: Progress,
+) -> Json:
     missing = [fold for fold in folds if not _record_path(folder, fold).is_file()]
     progress.stage("walk_forward", f"{len(folds)} folds, {len(folds) - len(missing)} of them done before")
     run_folds(missing, workspace, folder, settings.workers, progress)
@@ -130,7 +144,8 @@ def plan_folds(panel: Panel, settings: WalkForwardSettings) -> list[Fold]:
         train_end = None if valid_count is None else sessions[max(first - 1 - valid_count, 0)].astype(date)
         own = replace(train, train_end=train_end, valid_end=valid_end, name=f"fold{number}", resume=None)
         split_by_date(sessions[:first], own)  # says which span is too short before hours of training
-        folds.append(Fold(number, own, sessions[first].astype(date), sessions[stop - 1].astype(date)))
+        span = sessions[first].astype(date), sessions[stop - 1].astype(date)
+        folds.append(Fold(number, own, *span, panel.fingerprint))
     return folds
 
 
@@ -232,6 +247,8 @@ def run_fold(fold: Fold, workspace: Workspace, folder: Path, progress: Progress)
     progress.check_stop(_kept(folder))
     progress.stage("fold", f"fold {fold.number}: testing {fold.first} to {fold.last}", fold=fold.number)
     panel = Panel.open(workspace)
+    if panel.fingerprint != fold.fingerprint:
+        raise PanelChanged("The walk-forward", workspace.panel_path)
     known = panel.truncated(fold.settings.valid_end)
     relative = folder.relative_to(workspace.root).as_posix()
     # A training that was stopped half-way left word where to go on.

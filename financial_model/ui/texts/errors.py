@@ -15,8 +15,8 @@ TEXTS = {
         "This name or path cannot be used.",
     ),
     "error.WorkspaceBusy": (
-        "{what} 正被另一个进程写入（{owner}）。请等它结束，或先停止它。",
-        "Another process is writing here.",
+        "{what}正被另一个进程占用（{owner}）。请等它结束，或先停止它。",
+        "Another process is at work here.",
     ),
     "error.DiskFull": (
         "磁盘空间不足，无法写入 {path}。原文件未受影响；请腾出空间后重试。",
@@ -95,6 +95,10 @@ TEXTS = {
         "Practice and real bars cannot be mixed.",
     ),
     "error.NoPanel": ("面板还没有整理。请先下载、导入或生成行情。", "There is no panel yet."),
+    "error.PanelChanged": (
+        "{what}进行期间面板被重新整理过（{path}），前后数据不一致。请在新面板上重新开始。",
+        "The panel was built anew meanwhile.",
+    ),
     "error.BadConditions": ("条件列“{name}”与面板不符（{reason}）。", "A condition column does not fit."),
     "error.QueueFull": ("已有 {waiting} 个任务在排队。请先停止一些，或等它们结束。", "Too many jobs wait."),
     "error.NoSuchJob": ("这个工作区里没有任务 {job}。", "There is no such job."),
