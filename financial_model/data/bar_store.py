@@ -46,7 +46,7 @@ class BarStore:
 
     @contextlib.contextmanager
     def locked(self, owner: str) -> Iterator[None]:
-        """Hold the store for writing; WorkspaceBusy names who has it."""
+        """Hold the store, for writing or so that nobody writes; WorkspaceBusy names who has it."""
         path = self.workspace.stock_data_dir / ".lock"
         with locked(path, owner, "The store of bars (full_stock_data)"):
             for folder in (self.workspace.stock_data_dir, self.workspace.bars_dir, self.workspace.index_dir):
@@ -178,9 +178,13 @@ def _numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete the unfinished files of writers that were killed; call it while holding the folder's lock."""
+    """Delete the unfinished files of writers that were killed; call it while holding the folder's lock.
+
+    Unfinished folders are of features, whose writers hold no lock; they are swept when they are old.
+    """
     for path in folder.glob(".*.part"):
-        path.unlink(missing_ok=True)
+        if not path.is_dir():
+            path.unlink(missing_ok=True)
 
 
 def _codes_in(folder: Path) -> list[str]:

@@ -52,6 +52,7 @@ CONDITIONS = (
 )
 UNKNOWN_ONLY = dict.fromkeys(CONDITIONS, ("unknown",))
 REBUILD = "Build the panel again (build-panel --rebuild)."
+OPEN_TRIES = 5  # while builds put one panel after another in place
 
 
 class Panel:
@@ -102,16 +103,16 @@ class Panel:
     def open(cls, workspace: Workspace) -> Self:
         """The panel of a workspace, mapped; NoPanel when none was built, DamagedFile when it is torn."""
         path = workspace.panel_path
-        for attempt in (1, 2):
+        for attempt in range(1, OPEN_TRIES + 1):
             if not path.is_file():
                 raise NoPanel(path)
             try:
                 opened = cls.map_file(path)
                 opened._check_columns()
                 return opened
-            except FileNotFoundError:
-                # A build has just put a new panel in place of the one whose side files we looked for.
-                if attempt == 2:
+            except (FileNotFoundError, _Replaced):
+                # A build has just put a new panel in place of the one whose other parts we looked for.
+                if attempt == OPEN_TRIES:
                     raise DamagedFile(path, "the files beside it are missing", REBUILD) from None
             except (LookupError, TypeError, ValueError, AttributeError, pa.ArrowException) as error:
                 # A changed byte in the schema ends in whatever its reader stumbles over.
@@ -150,7 +151,7 @@ class Panel:
         codes = code_column.dictionary.to_pylist()
         row_count = batch.num_rows
         if offsets is None:
-            offsets = _code_offsets(path)
+            offsets = _code_offsets(path, fingerprint)
         if offsets[-1] != row_count or len(lists.values) != row_count:
             raise DamagedFile(path, "its parts do not fit each other", REBUILD)
         vocabularies = json.loads(metadata["vocabularies"]) if with_conditions else {}
@@ -380,13 +381,21 @@ def group_by_session(session_index: Array, session_count: int) -> tuple[Array, A
     return rows, np.concatenate([[0], np.cumsum(counts)])
 
 
-def _code_offsets(path: Path) -> Array:
+class _Replaced(Exception):
+    """Another panel lies at the path than a moment before."""
+
+
+def _code_offsets(path: Path, fingerprint: str) -> Array:
     """Where each code of a panel begins (C+1,): sorted by code, so a search and not a pass.
 
     It is made in a map of its own, with which the pages it touched are given back: of a large panel that is
-    the whole column, which nobody may ask for again.
+    the whole column, which nobody may ask for again. Those of another panel would cut the rows of this one
+    in the wrong places, so _Replaced where a build has come between.
     """
-    column = map_batch(path)[0].column("code")
+    batch, metadata = map_batch(path)
+    if metadata.get("fingerprint") != fingerprint:
+        raise _Replaced
+    column = batch.column("code")
     code_index = view_of(column.indices)
     return np.searchsorted(code_index, np.arange(len(column.dictionary) + 1, dtype=code_index.dtype))
 

@@ -6,6 +6,7 @@ whose inputs have not changed are copied from the panel before; where nothing ha
 written.
 """
 
+import contextlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -60,9 +61,19 @@ def build_panel(
     """
     progress = progress or Progress()
     make_folder(workspace.cache_dir)
-    with locked(workspace.cache_dir / ".lock", "build-panel", "The panel (data_cache)"):
+    with (
+        locked(workspace.cache_dir / ".lock", "build-panel", "The panel (data_cache)"),
+        _store_at_rest(workspace),
+    ):
         remove_leftovers(workspace.cache_dir)
         return _Builder(workspace, vocabularies, conditions_key, rebuild, progress, workers).build(conditions)
+
+
+def _store_at_rest(workspace: Workspace) -> contextlib.AbstractContextManager[None]:
+    """Nobody writes bars or facts meanwhile: of some stocks the old and of some the new would be built in."""
+    if workspace.stock_data_dir.is_dir():
+        return BarStore(workspace).locked("build-panel")
+    return contextlib.nullcontext()  # nothing lies there, and no folder is made to say so
 
 
 class _Builder:
