@@ -294,10 +294,10 @@ def page(workspace: Path, port: int, ending: dict[str, float] | None = None) -> 
     ):
         try:
             assert process.stdout is not None
-            line = process.stdout.readline().decode()
-            match = re.search(r"http://127\.0\.0\.1:\d+", line)
+            told = (re.search(r"http://127\.0\.0\.1:\d+", line.decode()) for line in process.stdout)
+            match = next(filter(None, told), None)  # after a line on a port that was taken, where it was
             if match is None:
-                raise RuntimeError(f"the page did not start: {line}")
+                raise RuntimeError(f"the page did not start: {(workspace / 'page.log').read_text()[-500:]}")
             server = Server(match[0])
             for _ in range(300):
                 try:
