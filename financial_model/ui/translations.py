@@ -186,11 +186,12 @@ class Translate:
         if name == "units":  # those of one file, or how many files came in which
             counts = value.items() if isinstance(value, dict) else [(value, None)]
             return "、".join(units_in_chinese(str(unit)) + (f" {n} 只" if n else "") for unit, n in counts)
-        if name in ("expected", "remedy", "reason", "where", "what"):
-            return self._expected(str(value))
         if name in ("what", "owner") and self.language == "zh":
             named = _in_chinese(BUSY, str(value))
-            return re.sub(r"<([\w-]+)>", lambda found: self.choice("job.name", found[1]), named)
+            if named != value:
+                return re.sub(r"<([\w-]+)>", lambda found: self.choice("job.name", found[1]), named)
+        if name in ("expected", "remedy", "reason", "where", "what"):
+            return self._expected(str(value))
         if isinstance(value, dict):
             return "；".join(f"{key}：{self._expected(str(item))}" for key, item in list(value.items())[:3])
         if isinstance(value, list):
