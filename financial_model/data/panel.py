@@ -466,8 +466,11 @@ def _index_bars(batch: pa.RecordBatch) -> dict[str, Bars]:
 
 
 def remove_other_side_files(panel_path: Path, fingerprint: str) -> None:
-    """Delete side files of former panels; on Windows one that is still read waits for the next build."""
-    for path in panel_path.parent.glob("panel-*.arrow"):
+    """Delete side files of former panels; on Windows one that is still read waits for the next build.
+
+    While the panel is locked: a build that has come since has side files of its own.
+    """
+    for path in panel_path.parent.glob("panel-*"):
         if not path.name.startswith(f"panel-{fingerprint}."):
             with contextlib.suppress(PermissionError):
                 path.unlink(missing_ok=True)

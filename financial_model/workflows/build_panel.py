@@ -40,8 +40,4 @@ def build_panel(settings: PanelSettings, workspace: Workspace, progress: Progres
         progress=progress,
     )
     keep_settings(result["fingerprint"])
-    for path in workspace.cache_dir.glob("panel-*.conditions.json"):
-        if path != conditions_path(workspace.panel_path, result["fingerprint"]):
-            with contextlib.suppress(PermissionError):  # on Windows one that is read waits for the next build
-                path.unlink(missing_ok=True)
     return result | {"quality": QualityReport.read(workspace).counts()}
