@@ -107,7 +107,7 @@ class Reader:
     def __init__(self, server: Server, pace: Pace) -> None:
         self.server, self.pace = server, pace
         self.language = "zh"
-        self.polls = self.reloads = self.switches = 0
+        self.polls = self.news = self.reloads = self.switches = 0
         self.worst_s = 0.0
         self.faults: list[str] = []
         self._end = threading.Event()
@@ -164,6 +164,7 @@ class Reader:
         mark = self.server.get("hermes/mark")
         if mark != self.mark:
             self.mark = mark
+            self.news += 1
             self._ask(self.header)
             self._ask(self.tabs[self.polls % len(self.tabs)])
 
@@ -437,6 +438,7 @@ def soak(
         "rounds": rounds,
         **worker.counts,
         "polls": reader.polls,
+        "polls_with_news": reader.news,
         "reloads": reader.reloads,
         "language_switches": reader.switches,
         "slowest_poll_s": round(reader.worst_s, 2),
@@ -473,8 +475,8 @@ def soak(
         broken.append("the page's memory grew")
     if max(watch.rss) > MAX_RSS_MIB:
         broken.append(f"the page took more than {MAX_RSS_MIB:g} MiB")
-    if min(reader.polls, reader.reloads - 1, reader.switches) < 1:
-        broken.append("the page was not polled, reloaded and told another language")
+    if min(reader.news, reader.reloads - 1, reader.switches) < 1:
+        broken.append("the page had no news, was not reloaded or not told another language")
     if measured["part_files_left"]:
         broken.append("unfinished files were left")
     if epochs and not is_brief and long["epochs"] != epochs:
