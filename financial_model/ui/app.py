@@ -1,7 +1,6 @@
 """The page: the table of its tabs, and the server that shows it."""
 
 import importlib.metadata
-import json
 import logging
 import os
 import shutil
@@ -30,7 +29,7 @@ from ..base.config import DoctorSettings  # noqa: E402
 from ..base.errors import BadSetting  # noqa: E402
 from ..base.workspace import Workspace  # noqa: E402
 from . import api  # noqa: E402
-from .first_script import FirstScript  # noqa: E402
+from .first_script import FirstScript, Opening  # noqa: E402
 from .frame import Page  # noqa: E402
 from .jobs import Jobs  # noqa: E402
 from .security import LOOPBACK, SameOrigin, names_a_file, password_check  # noqa: E402
@@ -91,17 +90,9 @@ def page_head() -> str:
     return f"<style>{css_variables()}</style><script>{script}</script>"
 
 
-def first_script(language: str | None, built: str) -> str:
-    """What runs before anything is drawn. `built`: the language the page is made in."""
-    known = {"language": language or "", "built": built, "plotly": PLOTLY_PATH}
-    return (STATIC / "early.js").read_text(encoding="utf-8").replace("HERMES", json.dumps(known))
-
-
 def make_server_app(page: Page, language: str | None, auth: tuple[str, str] | None, port: int) -> FastAPI:
     """The page mounted in an application of our own, behind the check of who may talk to it."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(FirstScript, script=first_script(language, page.t.language))
-    app.add_middleware(SameOrigin, is_local=page.is_local)
     package = importlib.metadata.distribution("plotly")
     plotly = Path(str(package.locate_file("plotly/package_data/plotly.min.js")))
     version = importlib.metadata.version("plotly")
@@ -117,6 +108,8 @@ def make_server_app(page: Page, language: str | None, auth: tuple[str, str] | No
 
     page.files.add_route(app)
     demo = build_page(page)
+    app.add_middleware(FirstScript, script=Opening(page, language, PLOTLY_PATH, is_open=auth is None))
+    app.add_middleware(SameOrigin, is_local=page.is_local)
     # demo.queue() would say the same and build Gradio's whole server once more.
     demo._queue.max_size = MAX_WAITING_EVENTS
     demo.state_session_capacity = MAX_SESSIONS

@@ -5,7 +5,8 @@ is alive through `Page.live`. Once a second the browser asks for `View.mark`, ou
 are dear to a browser; where it has changed, the live parts of the header and of the tab that is shown are
 rendered and those that differ from what this browser has are sent; so nothing flickers, an idle page costs
 next to nothing, and a reload or a second browser needs no extra code.
-Live parts are written by these ticks alone: an event that starts or stops something is followed by `refresh`.
+Live parts are written by these ticks alone; after an event that starts or stops something the browser asks
+more often for a while.
 """
 
 import functools
@@ -27,13 +28,15 @@ from ..base.workspace import Workspace
 from .file_links import FileLinks
 from .jobs import Job, Jobs
 from .market_status import MarketReader, MarketStatus, stamp_of
-from .translations import LANGUAGES, Translate
+from .translations import Translate
 from .widgets import job_error
 
 LOG = logging.getLogger(__name__)
 # Which text of a component its key fills; the key with .help and .placeholder fills the others.
 MAIN_TEXT: dict[str, str] = {"Button": "value", "Markdown": "value", "DownloadButton": "label"}
 HEADER = "header"
+# Before an event that starts or stops something: the browser asks for news until they may be there.
+LOOK_SOON = "(...values) => { window.Hermes.soon(); return values; }"
 # A page where nothing seems to happen looks again after so long: a shell may have written what no job tells.
 LOOK_AGAIN_S = 20
 TAB_OF_COMMAND = {
@@ -110,6 +113,17 @@ class Live:
 
 
 @dataclass
+class Derived:
+    """What follows from inputs and language alone, and the inputs whose change it follows."""
+
+    tab: str
+    outputs: list[Any]
+    render: Callable[..., Sequence[Any]]
+    inputs: list[Any]
+    on: list[Any]
+
+
+@dataclass
 class Page:
     """What the tabs are built on."""
 
@@ -119,14 +133,14 @@ class Page:
     is_local: bool = True
     gpu: Callable[[], str | None] = lambda: None
     language: Any = None
+    chips: Any = None
     files: FileLinks = field(default_factory=FileLinks)
     _tab: str = HEADER
     _tabs: dict[str, Any] = field(default_factory=dict)
-    _followed: list[tuple[str, Any]] = field(default_factory=list)
     _texts: list[tuple[Any, Callable[[Translate], dict[str, Any]]]] = field(default_factory=list)
     _live: list[Live] = field(default_factory=list)
-    _derived: list[tuple[list[Any], Callable[..., Sequence[Any]], list[Any]]] = field(default_factory=list)
-    _loaded: list[tuple[list[Any], Callable[[View], Sequence[Any]]]] = field(default_factory=list)
+    _derived: list[Derived] = field(default_factory=list)
+    _opened: list[Live] = field(default_factory=list)
     _loaded_js: list[tuple[Any, str]] = field(default_factory=list)
     _complaints: dict[str, str] = field(default_factory=dict)
     _market: MarketReader = field(init=False)
@@ -168,6 +182,17 @@ class Page:
         self._texts.append((component, texts))
         return component
 
+    def texts(self, language: str) -> dict[int, dict[str, Any]]:
+        """What a browser is told of each component in a language, by the number of the component."""
+        t, told = Translate(language), {}
+        for component, render in self._texts:
+            texts = render(t)
+            if "value" in texts:
+                texts["value"] = component.postprocess(texts["value"])
+            told[component._id] = texts
+        told[self.language._id] = {"value": language}
+        return told
+
     def html(self, render: Callable[[Translate], str], **options: Any) -> Any:
         """Fixed HTML in the page's language."""
         component = gr.HTML(render(self.t), apply_default_css=False, **options)
@@ -182,14 +207,24 @@ class Page:
         self._live.append(Live(self._tab, list(outputs), render, list(inputs)))
 
     def derive(
-        self, outputs: Sequence[Any], render: Callable[..., Sequence[Any]], inputs: Sequence[Any]
+        self,
+        outputs: Sequence[Any],
+        render: Callable[..., Sequence[Any]],
+        inputs: Sequence[Any],
+        on: Sequence[Any] | None = None,
     ) -> None:
-        """Have `render(t, *inputs)` fill `outputs` whenever an input or the language changes."""
-        self._derived.append((list(outputs), render, list(inputs)))
+        """Have `render(t, *inputs)` fill `outputs` whenever the language or one of `on` changes.
 
-    def on_load(self, outputs: Sequence[Any], fill: Callable[[View], Sequence[Any]]) -> None:
-        """Have `fill(view)` set `outputs` once, when a browser opens the page."""
-        self._loaded.append((list(outputs), fill))
+        on: by default the inputs that a person can change. A browser tells of a state as changed whenever an
+        event could have changed it, so one that matters is named.
+        """
+        if on is None:
+            on = [one for one in inputs if not isinstance(one, gr.State)]
+        self._derived.append(Derived(self._tab, list(outputs), render, list(inputs), list(on)))
+
+    def on_open(self, outputs: Sequence[Any], fill: Callable[[View], Sequence[Any]]) -> None:
+        """Have `fill(view)` set `outputs` once, when a browser first shows this tab."""
+        self._opened.append(Live(self._tab, list(outputs), fill, []))
 
     def on_load_js(self, component: Any, script: str) -> None:
         """Have a script of the browser set a component once, when the page is opened."""
@@ -198,50 +233,63 @@ class Page:
     def view(self, language: str) -> View:
         return View(Translate(language), self.jobs.all(), self._market.read(), self.workspace, self.gpu())
 
-    def refresh(self, event: Any) -> None:
-        """Follow an event with a look at what is alive in this tab, at once instead of within a second."""
-        self._followed.append((self._tab, event))
-
     def click(
         self, button: Any, act: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any]
     ) -> Any:
-        """Have a button call `act(language, *inputs)` and then look at what is alive in its tab.
+        """Have a button call `act(language, *inputs)`; what it starts or stops is seen at once."""
+        return self.on(button.click, act, inputs, outputs)
 
-        Two clicks before the first was answered count as one.
-        """
-        event = button.click(
+    def on(self, trigger: Any, act: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
+        """As `click`, for any event of a component. Two before the first was answered count as one."""
+        return trigger(
             act,
             [self.language, *inputs],
             list(outputs),
+            js=LOOK_SOON,
             show_progress="hidden",
             api_visibility="private",
             trigger_mode="once",
         )
-        self._followed.append((self._tab, event))
-        return event
 
-    def parts(self, tab: str) -> list[Live]:
-        return [part for part in self._live if part.tab == tab]
+    def parts(self, places: Sequence[str], is_opening: bool = False) -> list[Live]:
+        """What is alive in these places, in their order; with what is filled when they are opened."""
+        parts = [*self._live, *(self._filled() if is_opening else [])]
+        return [part for place in places for part in parts if part.tab == place]
 
-    def tick(self, tab: str, language: str, seen: dict[str, str] | None, *values: Any) -> list[Any]:
-        """The live parts of a tab; `gr.skip()` for each that this browser has already."""
-        view, before, after = self.view(language), dict(seen or {}), {}
+    def _filled(self) -> list[Live]:
+        """What is set once, when a browser first shows a tab: what was asked for, and what is derived."""
+        known = {one for part in self._opened for one in part.outputs}
+        derived = [one for one in self._derived if not known.intersection(one.outputs)]
+        return [
+            *self._opened,
+            *(Live(one.tab, one.outputs, _in_language_of_view(one.render), one.inputs) for one in derived),
+        ]
+
+    def tick(self, places: Sequence[str], is_opening: bool, language: str, *values: Any) -> list[Any]:
+        """The live parts of some places; `gr.skip()` for each that this browser has already.
+
+        values: for each place what the browser has seen of it, then the inputs of the parts in their order.
+        """
+        view, marks = self.view(language), {}
+        seen = dict(zip(places, values, strict=False))
+        rest = list(values[len(places) :])
         answers: list[Any] = []
-        position = 0
-        for index, part in enumerate(self.parts(tab)):
-            mine = values[position : position + len(part.inputs)]
-            position += len(part.inputs)
-            try:
-                contents = list(part.render(view, *mine))
-            except Exception as error:
-                # One part that cannot be drawn (a torn file, say) must not hold up all the others.
-                self._complain(f"{tab} {index}", error)
-                contents = [gr.skip()] * len(part.outputs)
-            for place, content in enumerate(contents):
-                name, mark = f"{index}.{place}", _mark(content)
-                after[name] = mark
-                answers.append(gr.skip() if before.get(name) == mark else content)
-        return [after if after != before else gr.skip(), *answers]
+        for place in places:
+            before, after = dict(seen[place] or {}), {}
+            for index, part in enumerate(self.parts([place], is_opening)):
+                mine = [rest.pop(0) for _ in part.inputs]
+                try:
+                    contents = list(part.render(view, *mine))
+                except Exception as error:
+                    # One part that cannot be drawn (a torn file, say) must not hold up all the others.
+                    self._complain(f"{place} {index}", error)
+                    contents = [gr.skip()] * len(part.outputs)
+                for position, content in enumerate(contents):
+                    name, mark = f"{index}.{position}", _mark(content)
+                    after[name] = mark
+                    answers.append(gr.skip() if before.get(name) == mark else content)
+            marks[place] = after if after != before else gr.skip()
+        return [*marks.values(), *answers]
 
     def places(self) -> list[str]:
         """The header and the tabs, in their order."""
@@ -260,7 +308,7 @@ class Page:
         """The bar on top: name, what data there is, what runs, on what; language and theme."""
         with gr.Row(elem_id="header"):
             self.quiet = gr.Button(visible=False)
-            chips = gr.HTML("", elem_id="chips", apply_default_css=False)
+            self.chips = gr.HTML("", elem_id="chips", apply_default_css=False)
             self.language = gr.Radio(
                 [("中文", "zh"), ("EN", "en")],
                 value=self.t.language,
@@ -271,7 +319,15 @@ class Page:
                 label=self.t("frame.language"),
             )
             self.html(_theme_button, elem_id="theme-toggle")
-        self.live([chips], lambda view: [header_chips(view)])
+        self.live([self.chips], lambda view: [header_chips(view)])
+
+    def header_now(self, language: str) -> dict[int, dict[str, Any]]:
+        """What the header shows at this moment, by the number of the component."""
+        try:
+            return {self.chips._id: {"value": header_chips(self.view(language))}}
+        except Exception as error:
+            self._complain(f"{HEADER} opened", error)  # the page itself must open
+            return {}
 
     def footer(self) -> None:
         self._tab = HEADER
@@ -291,82 +347,82 @@ class Page:
             t = Translate(language)
             return [gr.update(**render(t)) for _, render in self._texts]
 
-        def first(language: str | None) -> list[Any]:
-            known = language if language in LANGUAGES else self.t.language
-            return [known, *(retell(known) if known != self.t.language else [gr.skip()] * len(texts))]
-
-        seen = {tab: gr.State({}) for tab in self.places()}
+        first = next(iter(self._tabs))
+        seen = {place: gr.State({}) for place in self.places()}
         bells = {
-            tab: gr.HTML(
-                "", apply_default_css=False, js_on_load=f"window.Hermes.bell({json.dumps(tab)}, trigger)"
-            )
-            for tab in self.places()
+            place: gr.HTML("", apply_default_css=False, js_on_load=_hang(place, place in (HEADER, first)))
+            for place in self.places()
         }
 
-        def look(tab: str) -> dict[str, Any]:
-            parts = self.parts(tab)
+        def look(*places: str, is_opening: bool = False) -> dict[str, Any]:
+            parts, states = self.parts(places, is_opening), [seen[place] for place in places]
             return {
-                "fn": functools.partial(self.tick, tab),
-                "inputs": [self.language, seen[tab], *(one for part in parts for one in part.inputs)],
-                "outputs": [seen[tab], *(one for part in parts for one in part.outputs)],
+                "fn": functools.partial(self.tick, places, is_opening),
+                "inputs": [self.language, *states, *(one for part in parts for one in part.inputs)],
+                "outputs": [*states, *(one for part in parts for one in part.outputs)],
                 **options,
             }
 
-        def follow(event: Any, tabs: Sequence[str]) -> None:
-            for tab in tabs:
-                event = event.then(**look(tab))
-
-        remembered = "() => [window.Hermes.language()]"
-        loaded = demo.load(first, [self.language], [self.language, *texts], js=remembered, **options)
-        loaded = loaded.then(None, [self.language], None, js="(l) => window.Hermes.setLanguage(l)", **options)
-        follow(loaded, self.places())
-        for outputs, fill in self._loaded:
-            loaded.then(
-                lambda language, fill=fill: fill(self.view(language)), [self.language], outputs, **options
-            )
+        # An event costs a browser a search through the whole page for each thing that it may fill. So a page
+        # that is opened fills its header and its first tab, each other tab when it is first chosen.
+        demo.load(**look(HEADER, first, is_opening=True))
+        for tab in self._tabs:
+            bells[tab].select(**look(tab, is_opening=True))
         for component, script in self._loaded_js:
             demo.load(None, None, [component], js=script, api_visibility="private")
-        for outputs, render, inputs in self._derived:
+        for derived in _merged(self._derived):
             gr.on(
-                [*(component.change for component in inputs), self.language.change],
-                lambda language, *values, render=render: list(render(Translate(language), *values)),
-                [self.language, *inputs],
-                outputs,
+                [*(component.change for component in derived.on), self.language.change],
+                lambda language, *values, render=derived.render: list(render(Translate(language), *values)),
+                [self.language, *derived.inputs],
+                derived.outputs,
                 trigger_mode="always_last",
                 **options,
             )
-        filled = {one for outputs, _ in self._loaded for one in outputs}
-        drawn = [one for one in self._derived if not filled.intersection(one[0])]
-
-        def derive(language: str, *values: Any) -> list[Any]:
-            t, rest = Translate(language), list(values)
-            return [
-                content
-                for _, render, inputs in drawn
-                for content in render(t, *[rest.pop(0) for _ in inputs])
-            ]
-
-        loaded.then(
-            derive,
-            [self.language, *(one for _, _, inputs in drawn for one in inputs)],
-            [one for outputs, _, _ in drawn for one in outputs],
-            **options,
-        )
         changed = self.language.input(retell, [self.language], texts, **options)
         self.language.input(None, [self.language], None, js="(l) => window.Hermes.setLanguage(l)", **options)
-        follow(changed, self.places())
-        for tab, event in self._followed:
-            follow(event, [tab, HEADER])
-        for tab, shown in self._tabs.items():
-            shown.select(**look(tab))
+        changed.then(**look(HEADER, *self._tabs))
         for tab, bell in bells.items():
             # What becomes due while an answer is on its way is looked at after it, never dropped.
-            inputs = [one for part in self.parts(tab) for one in part.inputs if not isinstance(one, gr.State)]
+            inputs = [
+                one for part in self.parts([tab]) for one in part.inputs if not isinstance(one, gr.State)
+            ]
             gr.on([bell.click, *(one.change for one in inputs)], trigger_mode="always_last", **look(tab))
         # For each component of an event that shows progress on it the browser searches the whole page, four
         # times an event; it does so for hidden progress too. One component stands for all.
         for event in demo.default_config.fns.values():
             event.show_progress_on = [self.quiet]
+
+
+def _hang(place: str, is_open: bool) -> str:
+    """The script that hangs a bell: `select` is heard when a tab is first shown, `click` after that."""
+    return f"window.Hermes.bell({json.dumps(place)}, trigger, {json.dumps(is_open)})"
+
+
+def _merged(all_derived: Sequence[Derived]) -> list[Derived]:
+    """What follows the same inputs as one: a browser looks through all events for each component it draws."""
+    merged: list[Derived] = []
+    for one in all_derived:
+        same = next((two for two in merged if two.tab == one.tab and {*two.on} & {*one.on}), None)
+        if same is None:
+            merged.append(one)
+        else:
+            merged[merged.index(same)] = _both(same, one)
+    return merged
+
+
+def _both(first: Derived, second: Derived) -> Derived:
+    def render(t: Translate, *values: Any) -> list[Any]:
+        split = len(first.inputs)
+        return [*first.render(t, *values[:split]), *second.render(t, *values[split:])]
+
+    on = list(dict.fromkeys([*first.on, *second.on]))
+    outputs, inputs = [*first.outputs, *second.outputs], [*first.inputs, *second.inputs]
+    return Derived(first.tab, outputs, render, inputs, on)
+
+
+def _in_language_of_view(render: Callable[..., Sequence[Any]]) -> Callable[..., Sequence[Any]]:
+    return lambda view, *values: render(view.t, *values)
 
 
 def _mark(content: Any) -> str:

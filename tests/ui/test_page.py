@@ -239,10 +239,12 @@ def test_a_torn_or_foreign_metadata_file_does_not_stop_the_page(page, workspace,
 def test_a_part_that_cannot_be_drawn_does_not_hold_up_the_others(page):
     page.live(["broken"], lambda view: [1 / 0])
     page.live(["whole"], lambda view: ["fine"])
-    seen, broken, whole = page.tick(HEADER, "en", {})
+    seen, broken, whole = page.tick([HEADER], False, "en", {})
     assert whole == "fine"
     assert broken["__type__"] == "update"
-    assert page.tick(HEADER, "en", seen)[2]["__type__"] == "update", "what the browser has is not sent again"
+    assert page.tick([HEADER], False, "en", seen)[2]["__type__"] == "update", (
+        "what the browser has is not sent again"
+    )
 
 
 def test_whatever_happens_to_jobs_market_or_runs_is_news(page, workspace, monkeypatch):

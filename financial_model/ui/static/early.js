@@ -15,10 +15,25 @@
     new MutationObserver(hold).observe(document.body, { attributes: true, attributeFilter: ["class"] });
   };
   document.addEventListener("DOMContentLoaded", start);
-  Object.assign(root.dataset, HERMES); // {language, built, plotly}: written into the page by ui/app.py
-  const language = store.getItem("hermes.language") || HERMES.language || (/^zh/i.test(navigator.language) ? "zh" : "en");
-  if (language !== HERMES.built) root.classList.add("settling");
-  setTimeout(() => root.classList.remove("settling"), 8000); // never hide the page for longer than this
+  // Written into the page by ui/first_script.py.
+  const known = KNOWN, texts = TEXTS, now = NOW;
+  const language = store.getItem("hermes.language") || known.language || (/^zh/i.test(navigator.language) ? "zh" : "en");
+  root.dataset.plotly = known.plotly;
+  root.dataset.language = language;
+  root.dataset.mark = now.mark;
+  root.lang = language === "zh" ? "zh-CN" : "en";
+  // The page is made in one language. Its texts in another are put in their places before Gradio has read it:
+  // an event that brought them afterwards would draw everything twice.
+  let config;
+  Object.defineProperty(window, "gradio_config", {
+    configurable: true,
+    get: () => config,
+    set: (value) => {
+      config = value;
+      for (const { id, props } of value.components || [])
+        for (const told of [texts[language], now.header[language]]) if (told && told[id]) Object.assign(props, told[id]);
+    },
+  });
 
   // Gradio's sign of loading counts its seconds frame by frame for as long as the page lives, long after it was
   // taken away: sixty frames a second that show nothing, a tenth of a core where no GPU draws. No sign of this

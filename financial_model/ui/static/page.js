@@ -190,10 +190,13 @@ window.Hermes = (function () {
   // ------------------------------------------------------------------ news
   // Asked for outside of Gradio, whose events each cost the browser a search through the whole page. Where the
   // mark has changed, the bells of the header and of the shown tab ring: Gradio then renders what lives there.
-  const bells = {}, heard = {};
+  const bells = {}, heard = {}, opened = {};
   let isAsking = false;
-  function bell(place, trigger) {
+  function bell(place, trigger, isOpen) {
     bells[place] = trigger;
+    opened[place] = isOpen;
+    // What Gradio brings when the page is opened is newer than the mark that came with the page itself.
+    if (isOpen) heard[place] = document.documentElement.dataset.mark;
   }
   async function ask() {
     if (document.hidden || isAsking) return;
@@ -204,7 +207,8 @@ window.Hermes = (function () {
       for (const place of mark ? ["header", shownTab()] : []) {
         if (!bells[place] || heard[place] === mark) continue;
         heard[place] = mark;
-        bells[place]("click", {});
+        bells[place](opened[place] ? "click" : "select", {});
+        opened[place] = true;
       }
     } catch { // the program does not answer: Gradio tells of it, and the next second asks again
     } finally {
@@ -212,6 +216,15 @@ window.Hermes = (function () {
     }
   }
   setInterval(ask, 1000);
+  // After a click that starts or stops something its news are a matter of moments.
+  const SOON_MS = 200, SOON_FOR_MS = 3000;
+  let soonUntil = 0;
+  function soon() {
+    const isAwake = Date.now() < soonUntil;
+    soonUntil = Date.now() + SOON_FOR_MS;
+    const again = () => { if (Date.now() < soonUntil) { ask(); setTimeout(again, SOON_MS); } };
+    if (!isAwake) setTimeout(again, SOON_MS);
+  }
   document.addEventListener("visibilitychange", ask);
 
   // ------------------------------------------------------------------ names of fields
@@ -242,7 +255,8 @@ window.Hermes = (function () {
     found.forEach(nameField);
   }).observe(document.documentElement, { childList: true, subtree: true, characterData: true });
 
-  // On a narrow screen the strip of tabs scrolls: the chosen one is brought into view once it has been drawn.
+  // A tab that was just chosen shows what is new at once. On a narrow screen the strip of tabs scrolls: the
+  // chosen one is brought into view once it has been drawn.
   let lastShown = "";
   function centerTab() {
     const button = document.getElementById(`tab-${lastShown}-button`);
@@ -253,6 +267,7 @@ window.Hermes = (function () {
     const name = shownTab();
     if (!name || name === lastShown) return;
     lastShown = name;
+    ask();
     centerTab();
   }).observe(document.documentElement, { subtree: true, attributes: true, attributeFilter: ["aria-selected"] });
   function setTheme(theme) {
@@ -265,17 +280,11 @@ window.Hermes = (function () {
     document.documentElement.classList.toggle("green-rises", color === "green");
     redraw();
   }
-  // What was chosen here before, else what the page was started with, else what the browser speaks.
-  function language() {
-    const root = document.documentElement.dataset;
-    return store.getItem("hermes.language") || root.language ||
-      (/^zh/i.test(navigator.language) ? "zh" : "en");
-  }
-  // Called by the server's answer when the language has been set, so that the next visit starts in it.
+  // Called when the language has been switched, so that the next visit starts in it.
   function setLanguage(language) {
     store.setItem("hermes.language", language);
+    document.documentElement.dataset.language = language;
     document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
-    document.documentElement.classList.remove("settling");
   }
   document.addEventListener("click", (event) => {
     const target = event.target.closest && event.target.closest("[data-open-tab],[data-theme-toggle],[data-copy]");
@@ -293,7 +302,7 @@ window.Hermes = (function () {
   // Gradio tells of a lost connection in English alone.
   const LOST = /Connection to the server was lost/, LOST_ZH = "与程序的连接断了，正在重连。若已关闭程序窗口，请重新启动。";
   setInterval(() => {
-    if (language() !== "zh") return;
+    if (document.documentElement.dataset.language !== "zh") return;
     for (const told of document.querySelectorAll(".toast-text")) if (LOST.test(told.textContent)) told.textContent = LOST_ZH;
   }, 1000);
   window.addEventListener("resize", () => { redraw(); centerTab(); });
@@ -310,5 +319,5 @@ window.Hermes = (function () {
     element.addEventListener("click", tell);
     element.addEventListener("keydown", tell);
   }
-  return { chart, rows, redraw, openTab, shownTab, bell, setTheme, setRises, setLanguage, language };
+  return { chart, rows, redraw, openTab, shownTab, bell, soon, setTheme, setRises, setLanguage };
 })();

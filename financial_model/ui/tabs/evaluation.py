@@ -194,7 +194,6 @@ def build(page: Page) -> None:
 
     page.click(go, begin, [mode, *fields], [told])
     page.click(stop, end, [], [told])
-    page.refresh(mode.input(lambda: None, None, None, **QUIET))
 
     def tell(t: Translate, mode: str, *values: Any) -> list[Any]:
         v = dict(

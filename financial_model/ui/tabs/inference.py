@@ -235,17 +235,15 @@ def build(page: Page) -> None:
 
     fields = [page.language, checkpoint, stock, as_of, samples]
     outputs = [told, shown, stock]
-    page.refresh(go.click(run, fields, outputs, trigger_mode="once", **QUIET, **GPU))
-    page.refresh(as_of.submit(run, fields, outputs, trigger_mode="once", **QUIET, **GPU))
-    page.refresh(
-        ranking.click(
-            choose,
-            [page.language, checkpoint, as_of, samples],
-            outputs,
-            trigger_mode="always_last",
-            **QUIET,
-            **GPU,
-        )
+    go.click(run, fields, outputs, trigger_mode="once", **QUIET, **GPU)
+    as_of.submit(run, fields, outputs, trigger_mode="once", **QUIET, **GPU)
+    ranking.click(
+        choose,
+        [page.language, checkpoint, as_of, samples],
+        outputs,
+        trigger_mode="always_last",
+        **QUIET,
+        **GPU,
     )
 
     def suggest(language: str, event: gr.EventData) -> Any:
@@ -293,7 +291,7 @@ def build(page: Page) -> None:
         ]
 
     drawings = [headline, fan, steps, hits, accuracy]
-    page.derive(drawings, draw, [shown, prices])
+    page.derive(drawings, draw, [shown, prices], on=[shown, prices])
 
     def again(view: View) -> list[Any]:
         """The forecast that was looked at last, and its stock in the menu."""
@@ -305,7 +303,7 @@ def build(page: Page) -> None:
         )
         return [last, named, *draw(view.t, last, "adjusted")]
 
-    page.on_load([shown, stock, *drawings], again)
+    page.on_open([shown, stock, *drawings], again)
 
     # ------------------------------------------------------------------ what is alive
 
@@ -336,8 +334,6 @@ def build(page: Page) -> None:
         )
 
     page.live([ranking_head, ranking], list_ranking, [find, industry, tradable, shown])
-    for field in (find, industry, tradable):
-        page.refresh(field.input(lambda: None, None, None, **QUIET))
 
 
 def _is_ranked(view: View, reader: ResultReader, settings: ForecastSettings) -> bool:

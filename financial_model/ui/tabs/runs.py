@@ -58,9 +58,7 @@ def build(page: Page) -> None:
         ticked = rest if ticked and ticked[-1] == code else [*rest, code]
         return ticked[-MAX_TICKED:], gr.update(visible=False)
 
-    page.refresh(
-        table.click(toggle, [ticked], [ticked, question], show_progress="hidden", api_visibility="private")
-    )
+    table.click(toggle, [ticked], [ticked, question], show_progress="hidden", api_visibility="private")
 
     def run_of(ticked: list[str]) -> Run:
         return reader.get(ticked[-1] if ticked else "", page.jobs.all())

@@ -60,7 +60,7 @@ def build(page: Page) -> None:
     def choose(event: gr.EventData) -> str:
         return widgets.told_by(event, "code", 80)
 
-    page.refresh(jobs.click(choose, None, [chosen], show_progress="hidden", api_visibility="private"))
+    jobs.click(choose, None, [chosen], show_progress="hidden", api_visibility="private")
 
     page.click(
         stop, lambda language, job: actions.attempt(language, lambda: page.jobs.stop(job)), [chosen], [told]

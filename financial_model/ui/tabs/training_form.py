@@ -445,7 +445,7 @@ def _connect(page: Page, form: Form, preset: Any, folds: Sequence[Any], saved: A
     def load_settings(language: str, name: str | None) -> list[Any]:
         nothing = [gr.skip()] * len(FIELDS)
         if not name:
-            return ["", *nothing]
+            return [gr.skip(), "", *nothing]
         loaded: list[TrainSettings] = []
 
         def act() -> None:
@@ -455,9 +455,14 @@ def _connect(page: Page, form: Form, preset: Any, folds: Sequence[Any], saved: A
             loaded.append(TrainSettings.from_json(read_json(path)))
 
         problem = actions.attempt(language, act)
-        return [problem, *(fill(form, loaded[0]) if loaded else nothing)]
+        if not loaded:
+            return [gr.skip(), problem, *nothing]
+        return [
+            *reversed(tell_command(Translate(language), *fields_of(form, loaded[0]))),
+            *fill(form, loaded[0]),
+        ]
 
-    saved.input(load_settings, [page.language, saved], [form.told, *form.fields], **quiet)
+    saved.input(load_settings, [page.language, saved], [form.told, form.command, *form.fields], **quiet)
 
     def remember(view: View) -> list[Any]:
         """The settings of the run that goes on, or of the last one, so that a reload finds them."""
@@ -466,19 +471,27 @@ def _connect(page: Page, form: Form, preset: Any, folds: Sequence[Any], saved: A
         if job is not None:
             with contextlib.suppress(FinancialModelError):
                 settings = TrainSettings.from_json(job.settings)
-        return [gr.skip()] * len(FIELDS) if settings is None else fill(form, settings)
+        if settings is None:
+            values = [widget.value for widget in form.fields]
+            return [*tell_command(view.t, *values), *[gr.skip()] * len(FIELDS)]
+        return [*tell_command(view.t, *fields_of(form, settings)), *fill(form, settings)]
 
-    page.on_load(form.fields, remember)
+    page.on_open([form.command, form.told, *form.fields], remember)
 
 
-def fill(form: Form, settings: TrainSettings) -> list[Any]:
-    """Updates that put settings into the form, of the kind of model this form is for."""
+def fields_of(form: Form, settings: TrainSettings) -> list[Any]:
+    """The values of the form's fields that mean these settings, of the kind of model this form is for."""
     values = values_of(settings)
     if form.is_conditional != (values["kind"] == "conditional"):
         values["kind"] = "conditional" if form.is_conditional else "transformer"
-    updates: list[Any] = [values[name] for name in FIELDS]
-    updates[FIELDS.index("heads")] = gr.update(choices=divisors(values["hidden"]), value=values["heads"])
-    return updates
+    return [values[name] for name in FIELDS]
+
+
+def fill(form: Form, settings: TrainSettings) -> list[Any]:
+    """Updates that put settings into the form."""
+    values = dict(zip(FIELDS, fields_of(form, settings), strict=True))
+    heads = gr.update(choices=divisors(values["hidden"]), value=values["heads"])
+    return list((values | {"heads": heads}).values())
 
 
 def list_saved(workspace: Workspace) -> list[str]:

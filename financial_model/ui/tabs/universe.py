@@ -130,7 +130,7 @@ def build(page: Page) -> None:
     page.click(go, begin, [stocks, as_of], [told])
     page.click(stop, end, [], [told])
     for field in (stocks, as_of):
-        page.refresh(field.submit(begin, [page.language, stocks, as_of], [told], **QUIET))
+        page.on(field.submit, begin, [stocks, as_of], [told])
 
     def tell_command(t: Translate, stocks: Any, as_of: str | None) -> list[str]:
         lines: list[str] = []
@@ -155,10 +155,8 @@ def build(page: Page) -> None:
         name = widgets.told_by(event, "code")
         return name if name in INDUSTRIES else gr.skip()
 
-    page.refresh(table.click(sort_by, [sort], [sort], **QUIET))
-    page.refresh(industries.click(narrow, [], [industry], **QUIET))
-    for field in (search, industry, area, color):
-        page.refresh(field.input(lambda: None, None, None, **QUIET))
+    table.click(sort_by, [sort], [sort], **QUIET)
+    industries.click(narrow, [], [industry], **QUIET)
 
     # ------------------------------------------------------------------ what is alive
 

@@ -1,0 +1,75 @@
+"""The page is right from its first picture on: in the reader's language, with the header as the work stands."""
+
+import asyncio
+import json
+
+import pytest
+
+from financial_model.ui.app import build_page
+from financial_model.ui.first_script import Opening
+from financial_model.ui.frame import Page
+from financial_model.ui.jobs import Jobs
+from financial_model.ui.translations import LANGUAGES, Translate
+
+
+@pytest.fixture
+def make_page(workspace):
+    async def build(page):
+        return build_page(page)
+
+    def make(language):
+        page = Page(workspace, Jobs(workspace), Translate(language))
+        return page, asyncio.run(build(page))  # without a running loop Gradio makes one, and leaves it open
+
+    return make
+
+
+def between(script, start, end):
+    return json.loads(script.split(start, 1)[1].split(end, 1)[0])
+
+
+@pytest.mark.parametrize("built, shown", [("zh", "en"), ("en", "zh")])
+def test_the_texts_put_in_place_are_those_of_a_page_made_in_that_language(make_page, built, shown):
+    """Every component of a page made in one language and filled in in another is as one made in the other."""
+    page, demo = make_page(built)
+    _, other = make_page(shown)
+    texts = page.texts(shown)
+    components = demo.get_config_file()["components"]
+    assert len(texts) > 150
+    changed = 0
+    for one, same in zip(components, other.get_config_file()["components"], strict=True):
+        for name, value in texts.get(one["id"], {}).items():
+            assert json.loads(json.dumps(value)) == json.loads(json.dumps(same["props"][name])), (one, name)
+            changed += value != one["props"][name]
+    assert changed > 250
+
+
+def test_the_header_comes_with_the_page(make_page):
+    page, _ = make_page("zh")
+    script = Opening(page, None, "plotly.js", is_open=True)()
+    now = between(script, "now = ", ";\n")
+    assert now["mark"] == page.view("zh").mark()
+    assert "No data yet" in now["header"]["en"][str(page.chips._id)]["value"]
+    assert set(now["header"]) == set(LANGUAGES)
+
+
+def test_where_a_login_stands_before_the_page_its_script_tells_nothing_of_the_work(make_page):
+    page, _ = make_page("zh")
+    now = between(Opening(page, None, "plotly.js", is_open=False)(), "now = ", ";\n")
+    assert now == {"mark": "", "header": {}}
+
+
+def test_no_text_can_end_the_script_it_stands_in(make_page, monkeypatch):
+    page, _ = make_page("zh")
+    evil = "</script><script>alert(1)</script><!--"
+    monkeypatch.setattr("financial_model.ui.frame.header_chips", lambda view: evil)
+    script = Opening(page, None, "plotly.js", is_open=True)()
+    assert "</script" not in script and "<!--" not in script
+    assert between(script, "now = ", ";\n")["header"]["en"][str(page.chips._id)]["value"] == evil
+
+
+def test_a_header_that_cannot_be_drawn_does_not_keep_the_page_from_opening(make_page, monkeypatch):
+    page, _ = make_page("zh")
+    monkeypatch.setattr("financial_model.ui.frame.header_chips", lambda view: 1 / 0)
+    now = between(Opening(page, None, "plotly.js", is_open=True)(), "now = ", ";\n")
+    assert now["header"] == {"zh": {}, "en": {}}
