@@ -14,11 +14,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-# Both must stand before gradio is imported: it reads them once.
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-for _name in ("NO_PROXY", "no_proxy"):
-    # A dead proxy in the environment would swallow even requests to this machine.
-    os.environ[_name] = ",".join(filter(None, [os.environ.get(_name), "localhost", "127.0.0.1", "::1"]))
+from .before_gradio import prepare
+
+prepare()
 
 import gradio as gr  # noqa: E402
 import uvicorn  # noqa: E402

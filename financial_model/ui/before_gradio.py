@@ -1,0 +1,51 @@
+"""What must stand before gradio is imported, since it reads or does it while it is imported."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+
+STUB_WRITER, WRITES_STUBS = "gradio.component_meta", "create_or_modify_pyi"
+
+
+def prepare() -> None:
+    """Nothing is reported to Gradio's makers, this machine is asked without a proxy, the start is short."""
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    for name in ("NO_PROXY", "no_proxy"):
+        # A dead proxy in the environment would swallow even requests to this machine.
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "localhost", "127.0.0.1", "::1"]))
+    if STUB_WRITER not in sys.modules and not any(isinstance(one, _NoStubs) for one in sys.meta_path):
+        sys.meta_path.insert(0, _NoStubs())
+
+
+class _NoStubs(MetaPathFinder):
+    """Keeps Gradio from writing type stubs for editors beside its own sources.
+
+    It parses the source of each of its components for them at every start, which is a third of the time until
+    the page answers (benchmarks/page.py).
+    """
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != STUB_WRITER:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Quieted(spec.loader)
+        return spec
+
+
+class _Quieted(Loader):
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        self.loader.exec_module(module)
+        if hasattr(module, WRITES_STUBS):
+            setattr(module, WRITES_STUBS, lambda component_class, class_name, events: None)
