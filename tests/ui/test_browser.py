@@ -285,6 +285,22 @@ def test_8_an_idle_page_draws_nothing(chromium, walked):
     context.close()
 
 
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_8_opening_the_page_asks_for_one_event_and_draws_its_language_at_once(chromium, walked, language):
+    """Each event has a browser look through the whole page; what is shown first comes with the page."""
+    context = chromium.new_context(locale="zh-CN" if language == "zh" else "en-US")
+    page = context.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "queue/join" in request.url else None)
+    page.goto(walked[0])
+    button = page.wait_for_selector("#tab-system-button", timeout=LONG_MS)
+    assert bool(CHINESE.search(button.inner_text())) == (language == "zh")
+    page.wait_for_function(READY, arg=TABS[0], timeout=LONG_MS)
+    # The event of the opening; one each for header and tab where news have come since the page was served.
+    assert 1 <= len(asked) <= 3
+    context.close()
+
+
 def test_9_a_hostile_page_of_another_origin_starts_nothing(chromium, walked, tmp_path):
     url, folder = walked
     before = sorted(path.name for path in (folder / "jobs").iterdir())

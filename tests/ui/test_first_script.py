@@ -1,4 +1,4 @@
-"""The page is right from its first picture on: in the reader's language, with the header as the work stands."""
+"""The page is right from its first picture on: in the reader's language, with what the header tells."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ def between(script, start, end):
     return json.loads(script.split(start, 1)[1].split(end, 1)[0])
 
 
-@pytest.mark.parametrize("built, shown", [("zh", "en"), ("en", "zh")])
+@pytest.mark.parametrize(("built", "shown"), [("zh", "en"), ("en", "zh")])
 def test_the_texts_put_in_place_are_those_of_a_page_made_in_that_language(make_page, built, shown):
     """Every component of a page made in one language and filled in in another is as one made in the other."""
     page, demo = make_page(built)
@@ -64,7 +64,8 @@ def test_no_text_can_end_the_script_it_stands_in(make_page, monkeypatch):
     evil = "</script><script>alert(1)</script><!--"
     monkeypatch.setattr("financial_model.ui.frame.header_chips", lambda view: evil)
     script = Opening(page, None, "plotly.js", is_open=True)()
-    assert "</script" not in script and "<!--" not in script
+    assert "</script" not in script
+    assert "<!--" not in script
     assert between(script, "now = ", ";\n")["header"]["en"][str(page.chips._id)]["value"] == evil
 
 
