@@ -125,6 +125,9 @@ class Reader:
             one["id"] for one in config["components"] if BELL in str(one.get("props", {}).get("js_on_load"))
         ]
         self.header, *self.tabs = (_asked_by(config, bell, "click") for bell in bells)
+        # What opens the page, and what each tab asks for when it is first shown.
+        self.opening = next(d for d in config["dependencies"] if d["backend_fn"] and _is_load(d))
+        self.first_shown = [_asked_by(config, bell, "select") for bell in bells[1:]]
         self.mark: Any = None
         self.switch = _asked_by(config, self.header["inputs"][0], "input")
         self.session = secrets.token_hex(6)
@@ -147,6 +150,8 @@ class Reader:
             try:
                 if now > next_reload:
                     self.open()
+                    self._ask(self.opening)
+                    self._ask(self.first_shown[self.reloads % len(self.first_shown)])
                     next_reload = now + pace.reload_s
                 if now > next_switch:
                     self.language = {"zh": "en", "en": "zh"}[self.language]
@@ -183,6 +188,10 @@ class Reader:
                 return
             if told.get("msg") in ("unexpected_error", "server_stopped", "close_stream"):
                 raise RuntimeError(f"{name}: {told}")
+
+
+def _is_load(dependency: dict[str, Any]) -> bool:
+    return any(event == "load" for _, event in dependency["targets"])
 
 
 def _asked_by(config: dict[str, Any], component: int, event: str) -> dict[str, Any]:
