@@ -525,7 +525,8 @@ def results_column(page: Page, form: Form, above: Any = None) -> None:
         earlier = [one for one in mine if job is not None and one.id < job.id and one.trail.epochs]
         previous = earlier[-1] if earlier else None
         is_busy = job is not None and job.is_active
-        hint = t("train.hint.running" if is_busy else "train.hint")
+        is_queued = job is not None and job.state == "queued"
+        hint = t("train.hint.queued" if is_queued else "train.hint.running" if is_busy else "train.hint")
         if not view.market.has_panel and not is_busy:
             hint = t("train.no_panel")
         told = job if job is not None and (job.trail.epochs or job.trail.losses) else None

@@ -143,6 +143,10 @@ TEXTS = {
         "当前这一步结束后停止，写入检查点，可从“训练记录”继续。",
         "Stops after this step, writes a checkpoint; resume it under Runs.",
     ),
+    "train.hint.queued": (
+        "正在排队，轮到时自动开始；停止即取消。",
+        "Waiting in the queue, it starts by itself; stopping takes it out.",
+    ),
     "train.ready": (
         "选好预设，点“开始训练”；其余设置可以不动。",
         "Pick a preset and Start Training; the other settings may stay as they are.",
