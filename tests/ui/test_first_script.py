@@ -17,8 +17,8 @@ def make_page(workspace):
     async def build(page):
         return build_page(page)
 
-    def make(language):
-        page = Page(workspace, Jobs(workspace), Translate(language))
+    def make(language, space=workspace):
+        page = Page(space, Jobs(space), Translate(language))
         return page, asyncio.run(build(page))  # without a running loop Gradio makes one, and leaves it open
 
     return make
@@ -74,3 +74,15 @@ def test_a_header_that_cannot_be_drawn_does_not_keep_the_page_from_opening(make_
     monkeypatch.setattr("financial_model.ui.frame.header_chips", lambda view: 1 / 0)
     now = between(Opening(page, None, "plotly.js", is_open=True)(), "now = ", ";\n")
     assert now["header"] == {"zh": {}, "en": {}}
+
+
+@pytest.mark.parametrize("place", ["inference", "evaluation"])
+def test_a_tab_that_is_first_shown_counts_the_checkpoint_it_chooses(make_page, trained, place):
+    """It never says for a moment that nothing has been trained."""
+    page, _ = make_page("en", trained)
+    inputs = [one.value for part in page.parts([place], True) for one in part.inputs]
+    answers = page.tick([place], True, "en", {}, *inputs)
+    texts = [one for one in answers if isinstance(one, str)]
+    assert not [one for one in texts if Translate("en")("inference.no_checkpoint") in one]
+    buttons = [one for one in answers if isinstance(one, dict) and "interactive" in one]
+    assert any(one["interactive"] for one in buttons)

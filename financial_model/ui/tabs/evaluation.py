@@ -232,6 +232,8 @@ def build(page: Page) -> None:
         busy = view.latest(*COMMANDS)
         is_busy = busy is not None and busy.is_active
         shown, result = reader.newest(view, MODES[mode])
+        choice = choose_checkpoint(runs, view, chosen, is_many=True)
+        chosen = choice.get("value", chosen)  # what is chosen for the reader counts at once
         allowed = _first_allowed(known, chosen or [])
         is_backtest = mode == "backtest"
         mine = None if is_backtest else result
@@ -243,7 +245,7 @@ def build(page: Page) -> None:
             return reader.drawn((name, *key), lambda: make(what, t))
 
         return [
-            gr.update(**choose_checkpoint(runs, view, chosen, is_many=True)),
+            gr.update(**choice),
             gr.update(placeholder=allowed or t("evaluation.first.placeholder")),
             gr.update(
                 visible=not is_busy,

@@ -310,8 +310,10 @@ def build(page: Page) -> None:
     def look(view: View, checkpoint: str | None, stock: str | None, result: Json | None) -> list[Any]:
         own = view.latest("forecast", where=lambda job: bool(job.settings.get("bars")))
         is_ranked = reader.newest(view, "scan")[1] is not None
+        choice = choose_checkpoint(runs, view, checkpoint)
+        checkpoint = choice.get("value", checkpoint)  # what is chosen for the reader counts at once
         return [
-            gr.update(**choose_checkpoint(runs, view, checkpoint)),
+            gr.update(**choice),
             gr.update(choices=search.find(view.market, "")) if not stock else gr.skip(),
             gr.update(interactive=view.market.has_panel and bool(checkpoint)),
             _state_line(view, result),
