@@ -3,9 +3,9 @@
 import re
 from typing import Any
 
-from .frame import View
 from .runs import CHECKPOINT_FILE, Run, RunReader
 from .translations import Translate, figure
+from .view import View
 
 MAX_LISTED = 60
 ORDER = {"best": 0, "final": 1}

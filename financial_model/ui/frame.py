@@ -10,15 +10,10 @@ more often for a while.
 """
 
 import functools
-import hashlib
 import json
 import logging
-import os
-import platform
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from html import escape
 from typing import Any
 
@@ -26,10 +21,11 @@ import gradio as gr
 
 from ..base.workspace import Workspace
 from .file_links import FileLinks
-from .jobs import Job, Jobs
-from .market_status import MarketReader, MarketStatus, stamp_of
+from .header import header_chips
+from .jobs import Jobs
+from .market_status import MarketReader
 from .translations import Translate
-from .widgets import job_error
+from .view import View, mark_of
 
 LOG = logging.getLogger(__name__)
 # Which text of a component its key fills; the key with .help and .placeholder fills the others.
@@ -37,69 +33,6 @@ MAIN_TEXT: dict[str, str] = {"Button": "value", "Markdown": "value", "DownloadBu
 HEADER = "header"
 # Before an event that starts or stops something: the browser asks for news until they may be there.
 LOOK_SOON = "(...values) => { window.Hermes.soon(); return values; }"
-# A page where nothing seems to happen looks again after so long: a shell may have written what no job tells.
-LOOK_AGAIN_S = 20
-TAB_OF_COMMAND = {
-    "simulate": "download",
-    "download": "download",
-    "import": "download",
-    "build-panel": "download",
-    "analyze": "universe",
-    "forecast": "inference",
-    "scan": "inference",
-    "evaluate": "evaluation",
-    "backtest": "evaluation",
-    "walk-forward": "evaluation",
-    "doctor": "system",
-}
-
-
-@dataclass
-class View:
-    """What one tick shows: the work as it stands, in one language."""
-
-    t: Translate
-    jobs: list[Job]
-    market: MarketStatus
-    workspace: Workspace
-    gpu: str | None = None
-
-    @cached_property
-    def running(self) -> Job | None:
-        """The heavy job that runs, else a light one."""
-        running = [job for job in self.jobs if job.is_running]
-        return next((job for job in running if job.is_heavy), running[0] if running else None)
-
-    @cached_property
-    def queued(self) -> list[Job]:
-        return [job for job in self.jobs if job.state == "queued"]
-
-    def latest(self, *commands: str, where: Callable[[Job], bool] = lambda job: True) -> Job | None:
-        """The job to show for these commands: running, else waiting, else the newest that ever started."""
-        mine = [job for job in self.jobs if job.command in commands and where(job)]
-        # What waited for a job that failed says nothing of its own: the failure does.
-        mine = [job for job in mine if job.is_active or job.started_at is not None or job.after is None]
-        for group in ([job for job in mine if job.is_running], [job for job in mine if job.is_active], mine):
-            if group:
-                return group[-1]
-        return None
-
-    def mark(self) -> str:
-        """What changes whenever something may have to be shown anew: each second while a job is at work."""
-        every = LOOK_AGAIN_S if self.running is None else 1
-        return _mark(
-            [
-                [(job.id, job.state, job.trail.version) for job in self.jobs],
-                [self.market.stamp, self.gpu, stamp_of(self.workspace.output_dir)],
-                int(time.time()) // every,
-            ]
-        )
-
-    def ahead(self, job: Job | None) -> int:
-        """How many jobs run or wait before this one."""
-        if job is None or job.state != "queued":
-            return 0
-        return sum(other.is_active and other.is_heavy and other.id < job.id for other in self.jobs)
 
 
 @dataclass
@@ -285,7 +218,7 @@ class Page:
                     self._complain(f"{place} {index}", error)
                     contents = [gr.skip()] * len(part.outputs)
                 for position, content in enumerate(contents):
-                    name, mark = f"{index}.{position}", _mark(content)
+                    name, mark = f"{index}.{position}", mark_of(content)
                     after[name] = mark
                     answers.append(gr.skip() if before.get(name) == mark else content)
             marks[place] = after if after != before else gr.skip()
@@ -425,12 +358,6 @@ def _in_language_of_view(render: Callable[..., Sequence[Any]]) -> Callable[..., 
     return lambda view, *values: render(view.t, *values)
 
 
-def _mark(content: Any) -> str:
-    """A short mark of a value, by which it is known to be the same."""
-    text = content if isinstance(content, str) else json.dumps(content, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
-
-
 def _footnote(t: Translate) -> str:
     rises = "".join(
         f'<span class="when-{color}">{escape(t(f"word.rises_{color}"))}</span>' for color in ("red", "green")
@@ -444,76 +371,3 @@ def _theme_button(t: Translate) -> str:
         f'<button type="button" class="icon-button" data-theme-toggle title="{label}" aria-label="{label}">'
         '<span class="sun">☀</span><span class="moon">☾</span></button>'
     )
-
-
-def header_chips(view: View) -> str:
-    """Name, data, job, queue, device; and the thin line of the job's progress under the bar."""
-    t, market, job = view.t, view.market, view.running
-    parts = [
-        f'<span class="name">{t("app.name")}</span><span class="tagline">{escape(t("app.tagline"))}</span>'
-    ]
-    parts.append(_data_chip(t, market))
-    share: float | None = None
-    if job is not None:
-        share = job.share()
-        parts.append(_job_chip(t, job, share))
-    else:
-        failed = next((one for one in reversed(view.jobs) if one.is_heavy), None)
-        if failed is not None and failed.state in ("failed", "lost"):
-            why = escape(job_error(t, failed) if failed.state == "failed" else t("job.lost"), quote=True)
-            parts.append(
-                f'<span class="chip failed" role="button" title="{why}" data-open-tab="{tab_of(failed)}">'
-                f"<b>! {escape(t('chip.failed'))}</b> {escape(t(f'job.name.{failed.command}'))}</span>"
-            )
-        else:
-            parts.append(f'<span class="chip optional">{escape(t("chip.idle"))}</span>')
-    if view.queued:
-        parts.append(f'<span class="chip">{escape(t("chip.queued", count=len(view.queued)))}</span>')
-    parts.append(f'<span class="chip optional">{escape(device_text(t, view.gpu))}</span>')
-    line = f'<i class="line" style="width:{100 * (share or 0):.1f}%"></i>' if job is not None else ""
-    return f'<div class="bar">{"".join(parts)}</div>{line}'
-
-
-def _data_chip(t: Translate, market: MarketStatus) -> str:
-    if market.is_empty:
-        return f'<span class="chip warn data"><b>{escape(t("chip.empty"))}</b></span>'
-    kind, name = ("warn", "chip.practice") if market.is_simulated else ("", "chip.real")
-    stocks = f"{market.stocks:,}"
-    if market.has_panel:
-        text = t("chip.data", stocks=stocks, last=market.last_session or t("word.unknown"))
-    else:
-        text = t("chip.no_panel", stocks=stocks)
-    return f'<span class="chip {kind} data"><b>{escape(t(name))}</b><span>{escape(text)}</span></span>'
-
-
-def _job_chip(t: Translate, job: Job, share: float | None) -> str:
-    words = [t("job.state.stopping") if job.state == "stopping" else t(f"job.doing.{job.command}")]
-    step = job.trail.step
-    if job.command == "train" and step:
-        words.append(t("chip.epoch", epoch=step.get("epoch", "?"), count=step.get("epoch_count", "?")))
-    elif share is not None:
-        words.append(f"{100 * share:.0f} %")
-    left = job.left_s()
-    rest = (
-        f'<span class="optional">{escape(t("chip.left", left=t.duration_words(left)))}</span>' if left else ""
-    )
-    return (
-        f'<span class="chip busy" role="button" tabindex="0" data-open-tab="{tab_of(job)}">'
-        f"<b>{escape(' '.join(words))}</b>{rest}</span>"
-    )
-
-
-def tab_of(job: Job) -> str:
-    """The name of the tab that shows a job."""
-    if job.command == "train":
-        model = job.settings.get("model")
-        name = model.get("model") if isinstance(model, dict) else None
-        return "multi" if name == "conditional" else "basic"
-    return TAB_OF_COMMAND[job.command]
-
-
-def device_text(t: Translate, gpu: str | None) -> str:
-    """The device as the header names it."""
-    if gpu:
-        return f"{t('chip.device.gpu')} {gpu}"
-    return f"{t('chip.device.cpu')} {t('chip.cores', count=os.cpu_count() or 1)} · {platform.machine()}"

@@ -9,8 +9,8 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from ..base.workspace import Workspace
-from .frame import View
 from .jobs import Job
+from .view import View
 
 Json = dict[str, Any]
 KEPT_RESULTS, KEPT_DRAWINGS = 8, 64

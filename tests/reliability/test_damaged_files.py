@@ -19,11 +19,12 @@ from financial_model.data.download_ledger import DownloadLedger
 from financial_model.data.panel import Panel
 from financial_model.data.reference_store import KINDS, ReferenceStore, read_facts
 from financial_model.ui import api
-from financial_model.ui.frame import View, header_chips
+from financial_model.ui.header import header_chips
 from financial_model.ui.jobs import Jobs
 from financial_model.ui.market_status import read_market
 from financial_model.ui.runs import RunReader, resume_settings
 from financial_model.ui.translations import Translate
+from financial_model.ui.view import View
 from tests.reliability.damage import bytes_of, damaged, documents, door, edits, ends_well, json_files
 
 # ---------------------------------------------------------------------- data

@@ -12,9 +12,11 @@ import pytest
 
 from financial_model.base.config import ModelSettings, TrainSettings
 from financial_model.base.workspace import Workspace, write_json
-from financial_model.ui.frame import HEADER, LOOK_AGAIN_S, Page, header_chips, tab_of
+from financial_model.ui.frame import HEADER, Page
+from financial_model.ui.header import header_chips, tab_of
 from financial_model.ui.jobs import Jobs
 from financial_model.ui.translations import Translate
+from financial_model.ui.view import LOOK_AGAIN_S
 
 
 def ask(url, data=None, **headers):

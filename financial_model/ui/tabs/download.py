@@ -11,12 +11,13 @@ from ...base.errors import FinancialModelError
 from .. import actions, widgets
 from ..command_line import command_line
 from ..download_charts import speed_chart, years_chart
-from ..frame import Page, View
+from ..frame import Page
 from ..jobs import Job
 from ..live_chart import LiveChart
 from ..market_status import MarketStatus
 from ..pictures import DOOR_PICTURES
 from ..translations import Translate, figure
+from ..view import View
 
 SOURCES = ("download", "import", "simulate")
 COMMANDS = ("download", "import", "simulate", "build-panel")

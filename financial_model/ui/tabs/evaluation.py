@@ -23,12 +23,13 @@ from ..evaluation_charts import (
     models_of,
     turnover_chart,
 )
-from ..frame import Page, View
+from ..frame import Page
 from ..jobs import Job
 from ..live_chart import LiveChart
 from ..result_reader import ResultReader
 from ..runs import Run, RunReader
 from ..translations import Translate, figure, percent
+from ..view import View
 
 Json = dict[str, Any]
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

@@ -15,7 +15,7 @@ from ..checkpoints import choose_checkpoint
 from ..command_line import command_line
 from ..forecast_charts import accuracy_chart, fan_chart, hits_chart, simple
 from ..forecaster import Forecaster, chance_of_rise
-from ..frame import Page, View
+from ..frame import Page
 from ..jobs import Job
 from ..live_chart import LiveChart
 from ..ranking import MAX_SHOWN, narrow, ranking_columns, ranking_table
@@ -24,6 +24,7 @@ from ..runs import RunReader
 from ..stock_search import StockSearch
 from ..stock_table import industry_choices, to_csv
 from ..translations import Translate, figure, percent
+from ..view import View
 
 Json = dict[str, Any]
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

@@ -7,7 +7,8 @@ import gradio as gr
 
 from ...base.config import AnalyzeSettings
 from .. import actions, widgets
-from ..frame import Page, View
+from ..frame import Page
+from ..view import View
 from .training_form import results_column, settings_column
 
 

@@ -10,12 +10,13 @@ from typing import Any
 import gradio as gr
 
 from .. import actions, runs, widgets
-from ..frame import Page, View
+from ..frame import Page
 from ..live_chart import LiveChart, card, empty_card, label, practice_mark, x_axis, y_axis
 from ..runs import Run, RunReader
 from ..theme import token
 from ..training_charts import epoch_place
 from ..translations import Translate, figure
+from ..view import View
 
 MAX_TICKED = 8
 # Of a curve's name at its end: letters, their width, and the height of a line as a share of the axis.

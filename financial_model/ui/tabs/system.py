@@ -8,9 +8,10 @@ import gradio as gr
 
 from ...base.config import DoctorSettings
 from .. import actions, widgets
-from ..frame import Page, View
+from ..frame import Page
 from ..jobs import Job
 from ..translations import Translate
+from ..view import View
 
 STATE_KINDS = {"ok": "ok", "warn": "warn", "fail": "failed"}
 JOB_KINDS = {"running": "ok", "stopping": "warn", "queued": "", "done": "", "stopped": "warn"}

@@ -14,11 +14,13 @@ from ...base.errors import DamagedFile, FinancialModelError
 from ...base.workspace import Workspace, check_name, read_json, write_json
 from .. import actions, widgets
 from ..command_line import command_line
-from ..frame import Page, View, tab_of
+from ..frame import Page
+from ..header import tab_of
 from ..jobs import Job
 from ..live_chart import LiveChart
 from ..training_charts import industry_chart, loss_chart, parts_chart, rank_ic_chart
 from ..translations import Translate, figure
+from ..view import View
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {

@@ -8,13 +8,14 @@ import gradio as gr
 from ...base.config import INDUSTRIES, AnalyzeSettings
 from .. import actions, widgets
 from ..command_line import command_line
-from ..frame import Page, View
+from ..frame import Page
 from ..jobs import Job
 from ..live_chart import LiveChart
 from ..result_reader import ResultReader, is_outdated
 from ..stock_table import MAX_SHOWN, SORT_MARK, industry_choices, rows_of, select, stock_table, to_csv
 from ..translations import Translate
 from ..universe_charts import coverage_chart, heat_chart, index_chart, industry_chart, style_chart
+from ..view import View
 
 Json = dict[str, Any]
 FIRST_SORT = ["market_cap_cny", True]

@@ -1,0 +1,71 @@
+"""What the page shows at one moment: the jobs, the market and the machine, in one language."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ..base.workspace import Workspace
+from .jobs import Job
+from .market_status import MarketStatus, stamp_of
+from .translations import Translate
+
+# A page where nothing seems to happen looks again after so long: a shell may have written what no job tells.
+LOOK_AGAIN_S = 20
+
+
+@dataclass
+class View:
+    """What one tick shows: the work as it stands, in one language."""
+
+    t: Translate
+    jobs: list[Job]
+    market: MarketStatus
+    workspace: Workspace
+    gpu: str | None = None
+
+    @cached_property
+    def running(self) -> Job | None:
+        """The heavy job that runs, else a light one."""
+        running = [job for job in self.jobs if job.is_running]
+        return next((job for job in running if job.is_heavy), running[0] if running else None)
+
+    @cached_property
+    def queued(self) -> list[Job]:
+        return [job for job in self.jobs if job.state == "queued"]
+
+    def latest(self, *commands: str, where: Callable[[Job], bool] = lambda job: True) -> Job | None:
+        """The job to show for these commands: running, else waiting, else the newest that ever started."""
+        mine = [job for job in self.jobs if job.command in commands and where(job)]
+        # What waited for a job that failed says nothing of its own: the failure does.
+        mine = [job for job in mine if job.is_active or job.started_at is not None or job.after is None]
+        for group in ([job for job in mine if job.is_running], [job for job in mine if job.is_active], mine):
+            if group:
+                return group[-1]
+        return None
+
+    def mark(self) -> str:
+        """What changes whenever something may have to be shown anew: each second while a job is at work."""
+        every = LOOK_AGAIN_S if self.running is None else 1
+        return mark_of(
+            [
+                [(job.id, job.state, job.trail.version) for job in self.jobs],
+                [self.market.stamp, self.gpu, stamp_of(self.workspace.output_dir)],
+                int(time.time()) // every,
+            ]
+        )
+
+    def ahead(self, job: Job | None) -> int:
+        """How many jobs run or wait before this one."""
+        if job is None or job.state != "queued":
+            return 0
+        return sum(other.is_active and other.is_heavy and other.id < job.id for other in self.jobs)
+
+
+def mark_of(content: Any) -> str:
+    """A short mark of a value, by which it is known to be the same."""
+    text = content if isinstance(content, str) else json.dumps(content, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
