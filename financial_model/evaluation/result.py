@@ -123,7 +123,7 @@ def judge(
     summary = _summary(samples, series)
     without_locked = session_ic(samples.score, unlocked, samples.session)
     contenders = [
-        _contender(other, _fill(score, samples.session), samples, unlocked, series)
+        _contender(other, _fill(score, samples.session), samples, unlocked, series, without_locked)
         for other, score in (baselines or {}).items()
     ]
     known = np.isfinite(samples.label)
@@ -177,7 +177,12 @@ def _summary(samples: Samples, series: SessionIC) -> Json:
     }
 
 
-def _contender(name: str, score: Floats, samples: Samples, unlocked: Floats, model: SessionIC) -> Json:
+def _contender(
+    name: str, score: Floats, samples: Samples, unlocked: Floats, model: SessionIC, model_unlocked: SessionIC
+) -> Json:
+    def gap(first: Floats, second: Floats) -> Json:
+        return paired_difference(first, second, samples.holding).to_json()
+
     series = session_ic(score, samples.label, samples.session)
     free = session_ic(score, unlocked, samples.session)
     return {
@@ -187,8 +192,10 @@ def _contender(name: str, score: Floats, samples: Samples, unlocked: Floats, mod
         "ic_without_locked": mean_over_sessions(free.ic, samples.holding).to_json(),
         "rank_ic_without_locked": mean_over_sessions(free.rank_ic, samples.holding).to_json(),
         # Model minus baseline: positive where the model is ahead.
-        "difference": paired_difference(model.rank_ic, series.rank_ic, samples.holding).to_json(),
-        "ic_difference": paired_difference(model.ic, series.ic, samples.holding).to_json(),
+        "difference": gap(model.rank_ic, series.rank_ic),
+        "ic_difference": gap(model.ic, series.ic),
+        "difference_without_locked": gap(model_unlocked.rank_ic, free.rank_ic),
+        "ic_difference_without_locked": gap(model_unlocked.ic, free.ic),
     }
 
 

@@ -97,6 +97,12 @@ def test_baselines_are_judged_on_the_same_samples_and_paired(panel):
     assert weak_row["difference"]["mean"] == pytest.approx(
         facts["summary"]["rank_ic"]["mean"] - weak_row["rank_ic"]["mean"]
     )
+    for name in ("ic", "rank_ic"):
+        gap = weak_row["difference_without_locked" if name == "rank_ic" else "ic_difference_without_locked"]
+        assert gap["mean"] == pytest.approx(
+            facts["without_locked"][name]["mean"] - weak_row[f"{name}_without_locked"]["mean"]
+        )
+        assert gap["se"] > 0
 
 
 def test_locked_samples_are_counted_and_left_out(panel):
