@@ -41,6 +41,7 @@ TRAINING = {"name": "soak", "batch_size": 1024, "patience": 10_000, "save_interv
 ANSWER_S = 60.0  # the longest that an answer of the page may take; --answer-s for a machine with other work
 JOB_S, BRIEF_JOB_S = 900.0, 180.0  # the longest that a job may take to what is waited for
 SAMPLE_S = 2.0
+KEPT_SESSIONS = 130  # a few more than MAX_SESSIONS of ui/app.py
 BELL = "Hermes.bell("  # in the script of the components whose click asks for news of one tab
 MAX_HANDLE_GROWTH, MAX_SLOPE_MIB_PER_H, MAX_EXIT_S, MAX_RSS_MIB = 16, 60.0, 30.0, 512.0
 KILLED_ROUND = 2  # of every three
@@ -132,6 +133,12 @@ class Reader:
         self.switch = _asked_by(config, self.header["inputs"][0], "input")
         self.session = secrets.token_hex(6)
         self.reloads += 1
+
+    def fill(self, sessions: int = KEPT_SESSIONS) -> None:
+        """Open the page as often as its server keeps openings, so that what grows after that grows on."""
+        for _ in range(sessions):
+            self.open()
+            self._ask(self.opening)
 
     def start(self) -> None:
         self._thread.start()
@@ -418,6 +425,8 @@ def soak(
         reader, watch = Reader(server, pace), Watch(pid, workspace)
         worker = Worker(server, workspace, BRIEF_JOB_S if is_brief else JOB_S)
         sampler = threading.Thread(target=watch.keep_on, args=(end,), daemon=True)
+        if not is_brief:
+            reader.fill()
         reader.start()
         sampler.start()
         try:
