@@ -82,11 +82,11 @@ def work(monkeypatch):
 
 def test_a_build_decodes_each_row_and_computes_each_condition_once(workspace, work):
     told = build_panel(PanelSettings(rebuild=True), workspace, Progress())
-    floats, small = 13, len(condition_table.CONDITIONS) + 1
+    floats, small = 13, len(condition_table.CONDITIONS) + 2
     assert work["files"] == STOCKS
     assert work["rows"] == told["rows"]
     assert work["conditions"] == len(condition_table.CONDITIONS)
-    # 13 columns of 8 bytes, date and position of 4, ST and the conditions of 1: nothing is written twice.
+    # 13 columns of 8 bytes, date and position of 4, flags and conditions of 1: nothing is written twice.
     assert work["bytes"] == told["rows"] * (8 * floats + 2 * 4 + small)
 
 
@@ -171,8 +171,7 @@ def test_opening_a_panel_and_a_batch_read_no_column_of_codes(workspace, monkeypa
     settings = TrainSettings(model=ModelSettings(context_length=20))
     dataset = open_dataset(panel, settings, features=load_features(panel, workspace))
     dataset.matrices.gather(torch.from_numpy(dataset.train_rows[:60]).long())
-    limits = {"raw_close", "limit_up", "limit_down"}  # labels leave out who closed locked at one
-    assert set(asked) == {"close", "session_index", *limits, *condition_table.CONDITIONS}
+    assert set(asked) == {"close", "session_index", "is_locked", *condition_table.CONDITIONS}
 
 
 def test_a_forecast_calls_the_network_once_a_chunk():

@@ -21,11 +21,12 @@ import pyarrow as pa
 from ..base.config import ConditionSettings
 from ..base.errors import BadSetting, CodeNotHeld, DamagedFile, NoPanel
 from ..base.workspace import Workspace, read_json
+from ..market.rules import closes_at_limit
 from .source import BAR_COLUMNS, Bars
 
 Array = npt.NDArray[Any]
 
-FORMAT = "hermes-panel-1"
+FORMAT = "hermes-panel-2"
 FLOAT_COLUMNS = (
     "open",
     "high",
@@ -41,6 +42,7 @@ FLOAT_COLUMNS = (
     "float_shares",
     "total_shares",
 )
+FLAG_COLUMNS = ("is_st", "is_locked")  # is_locked: the close is a price limit of the session
 CONDITIONS = (
     "industry",
     "style_size",
@@ -216,7 +218,9 @@ class Panel:
         for name in FLOAT_COLUMNS:
             made.setdefault(name, np.full(len(close), np.nan))
         words = dict(UNKNOWN_ONLY) | dict(vocabularies or {})
-        for name in ("is_st", *words):
+        locked = closes_at_limit(made["raw_close"], made["limit_down"], made["limit_up"])
+        made.setdefault("is_locked", locked)
+        for name in (*FLAG_COLUMNS, *words):
             made[name] = np.asarray(made.get(name, np.zeros(len(close))), dtype=np.int8)
         made["code_index"] = code_index.astype(np.int32)
         made["session_index"] = session_index.astype(np.int32)
@@ -261,7 +265,7 @@ class Panel:
 
     def _check_columns(self) -> None:
         """ValueError unless each column is there in its length; looks at no value."""
-        for name in (*FLOAT_COLUMNS, "is_st", *CONDITIONS, "code_index", "session_index"):
+        for name in (*FLOAT_COLUMNS, *FLAG_COLUMNS, *CONDITIONS, "code_index", "session_index"):
             if self._get(name).shape != (len(self),):
                 raise ValueError(f"column {name} is not of {len(self)} rows")
 

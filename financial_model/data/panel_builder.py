@@ -21,8 +21,10 @@ from ..base.errors import BadConditions, DamagedFile, FinancialModelError, Nothi
 from ..base.progress import Progress
 from ..base.threads import CORES
 from ..base.workspace import Workspace, locked, make_folder, read_json, replace_when_done, write_json
+from ..market.rules import closes_at_limit
 from .bar_store import BarStore, read_store_csv, remove_leftovers
 from .panel import (
+    FLAG_COLUMNS,
     FLOAT_COLUMNS,
     FORMAT,
     Array,
@@ -191,7 +193,7 @@ class _Builder:
                 source = slice(source.start, old.rows_of(codes[stop]).stop)
                 stop += 1
             row = int(offsets[k])
-            for name in (*FLOAT_COLUMNS, "is_st"):
+            for name in (*FLOAT_COLUMNS, *FLAG_COLUMNS):
                 file.write(name, row, old.column(name)[source])
             file.write("date", row, date[old.session_index[source]])
             k = stop
@@ -379,6 +381,7 @@ def stock_columns(
         "limit_up": limit_up,
         "limit_down": limit_down,
         "is_st": is_st.astype(np.int8),
+        "is_locked": closes_at_limit(bars.close, limit_down, limit_up).astype(np.int8),
         "float_shares": value_as_of(capital["date"], capital["float_shares"], bars.date),
         "total_shares": value_as_of(capital["date"], capital["total_shares"], bars.date),
     }

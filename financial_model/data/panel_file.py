@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..base.workspace import replace_when_done
-from .panel import FLOAT_COLUMNS, FORMAT, Array
+from .panel import FLAG_COLUMNS, FLOAT_COLUMNS, FORMAT, Array
 
 HOLE_BYTES = 4096
 
@@ -55,7 +55,7 @@ def lay_out(
     columns["date"] = hole(pa.date32())
     columns["session_index"] = hole(pa.int32())
     columns |= {name: hole(pa.float64()) for name in FLOAT_COLUMNS}
-    columns |= {name: hole(pa.int8()) for name in ("is_st", *vocabularies)}
+    columns |= {name: hole(pa.int8()) for name in (*FLAG_COLUMNS, *vocabularies)}
     metadata = {
         "format": FORMAT,
         "fingerprint": fingerprint,

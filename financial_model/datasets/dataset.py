@@ -61,7 +61,7 @@ class StockDataset:
             settings.holding,
             device,
             model.with_conditions,
-            with_limits=True,
+            leaves_out_locked=True,
         )
         is_chosen = cls.choose(panel, settings) & usable_rows(
             panel, features.volatility, model.context_length

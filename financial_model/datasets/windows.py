@@ -8,7 +8,7 @@ import mmap
 import warnings
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from torch import Tensor
 
 from ..data.panel import CONDITIONS, Panel
 from ..kernels.triton_optimized_model import gather_windows
-from ..market.rules import HALF_TICK
 from .features import Features, without_surroundings
 from .loaders import Batch
 
@@ -27,21 +26,14 @@ RESIDENT_BYTES = 2**30
 ROWS_AT_ONCE = 1024  # of such features, some 200 MB of pages
 
 
-class Limits(NamedTuple):
-    """What tells where a stock closed at its limit: raw closes and limits (N,) in CNY, NaN where free."""
-
-    raw_close: Tensor
-    limit_up: Tensor
-    limit_down: Tensor
-
-
 @dataclass(frozen=True)
 class MarketMatrices:
     """The panel as a network reads it, on one device; N rows of the panel, S sessions, C codes.
 
     sequence (N, F), summary (N, K), market (S, M), conditions: an int8 (N,) each, in the order of CONDITIONS,
     volatility (N,), close (N,) float64 backward-adjusted, session (N,), offsets (C+1,): rows of code i are
-    offsets[i]:offsets[i+1]. limits: for who learns from labels; None leaves the label of every sample.
+    offsets[i]:offsets[i+1]. is_locked: int8 (N,), closes at a price limit; for who learns from labels, None
+    leaves the label of every sample.
     hidden: which columns of sequence (F,) and summary (K,) a batch shows as zero; None shows all.
 
     On the CPU all of it are views of the files on disk, so that opening the largest panel reads nothing.
@@ -59,7 +51,7 @@ class MarketMatrices:
     context_length: int
     prediction_length: int
     holding: int
-    limits: Limits | None = None
+    is_locked: Tensor | None = None
     maps: tuple[mmap.mmap, ...] = ()
     hidden: tuple[Tensor, Tensor] | None = None
 
@@ -99,8 +91,10 @@ class MarketMatrices:
         summary = self.summary[rows].to(window.dtype)
         if self.hidden is not None:
             summary = summary.masked_fill(self.hidden[1], 0)
-        if self.limits is not None:
-            label = torch.where(self._is_locked_at_entry(rows, self.limits), torch.nan, label)
+        if self.is_locked is not None:
+            # Entered at the close of the stock's next bar, which may be later than t+1.
+            entry = (rows + 1).clamp(max=len(self.session) - 1)
+            label = label.masked_fill(self.is_locked[entry] != 0, torch.nan)
         return Batch(
             window=window,
             summary=summary,
@@ -123,12 +117,6 @@ class MarketMatrices:
         target = path[:, : len(steps)] / (self.volatility[rows].double()[:, None] * steps.sqrt())
         target = torch.where(target.isfinite(), target, torch.nan)
         return target.float(), torch.expm1(path[:, self.holding] - path[:, 0]).float()
-
-    def _is_locked_at_entry(self, rows: Tensor, limits: Limits) -> Tensor:
-        """True (B,) where the stock's next bar closes at a price limit; it may be later than t+1."""
-        entry = (rows + 1).clamp(max=len(self.session) - 1)
-        raw, up, down = (column[entry] for column in limits)
-        return (raw >= up - HALF_TICK) | (raw <= down + HALF_TICK)
 
     def _log_return_path(self, rows: Tensor, reach: int) -> Tensor:
         """Log returns (B, reach) from the close of each row to those of the next sessions, NaN unknown.
@@ -154,7 +142,7 @@ def market_matrices(
     holding: int,
     device: torch.device | str = "cpu",
     with_conditions: bool = True,
-    with_limits: bool = False,
+    leaves_out_locked: bool = False,
 ) -> MarketMatrices:
     """The panel's features, conditions and closes, on a device; views of what is mapped on the CPU.
 
@@ -186,7 +174,7 @@ def market_matrices(
         context_length=context_length,
         prediction_length=prediction_length,
         holding=holding,
-        limits=Limits(*(place(panel.column(name)) for name in Limits._fields)) if with_limits else None,
+        is_locked=place(panel.column("is_locked")) if leaves_out_locked else None,
         maps=_maps_to_give_back(features) if torch.device(device).type == "cpu" else (),
         hidden=hidden,
     )

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from ..base.errors import UnusableForecasts
 from ..forecasting.forecast import QUANTILE_NAMES
-from ..market.rules import HALF_TICK
 
 if TYPE_CHECKING:
     from ..data.panel import Panel
@@ -145,10 +144,7 @@ def is_locked_at_entry(panel: "Panel", row: Integers, index: RowIndex | None = N
     index = index or RowIndex(panel)
     code, session = _place(panel, row)
     entry = index.find(code, session + 1)
-    raw = panel.column("raw_close")[entry]
-    at_top = raw >= panel.column("limit_up")[entry] - HALF_TICK
-    at_bottom = raw <= panel.column("limit_down")[entry] + HALF_TICK
-    return (entry >= 0) & (at_top | at_bottom)
+    return (entry >= 0) & (panel.column("is_locked")[entry] != 0)
 
 
 def _place(panel: "Panel", row: Integers) -> tuple[Integers, Integers]:

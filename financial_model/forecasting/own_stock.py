@@ -13,7 +13,7 @@ import numpy as np
 
 from ..base.errors import TooFewSessions
 from ..data.adjust import NO_ACTIONS, Actions, adjust_backward
-from ..data.panel import CONDITIONS, Panel
+from ..data.panel import CONDITIONS, FLAG_COLUMNS, Panel
 from ..data.source import PRICE_COLUMNS, Bars
 from ..market.rules import HALF_TICK
 
@@ -24,7 +24,7 @@ MATCHED_SHARE = 0.95  # of the shared sessions: a source may have corrected a fe
 MIN_SHARED = 20  # sessions
 # Adjusted closes are rounded to a tick, and by some sources through a factor of few digits.
 FACTOR_TOLERANCE = 1e-3
-LIMITS = ("limit_up", "limit_down")  # of raw prices
+LIMITS = ("limit_up", "limit_down", "is_locked")  # of raw prices
 
 
 def match_prices(panel: Panel, bars: Bars, until: np.datetime64 | None = None) -> PriceKind:
@@ -100,7 +100,7 @@ def with_stock(panel: Panel, bars: Bars, kind: PriceKind = "unknown", actions: A
         if name == "regime":
             return _of_session(panel, known_values)[session]
         made = np.zeros(len(session), known_values.dtype)
-        if name not in CONDITIONS and name != "is_st":
+        if name not in (*CONDITIONS, *FLAG_COLUMNS):
             made = np.full(len(session), np.nan)
         if name in LIMITS and kind not in ("raw", "adjusted"):
             return made

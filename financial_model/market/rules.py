@@ -38,6 +38,16 @@ FREE_SESSIONS = {
 }
 
 
+def closes_at_limit(
+    raw_close: FloatArray, limit_down: FloatArray, limit_up: FloatArray
+) -> npt.NDArray[np.bool_]:
+    """True (N,) where a session closes at its lower or upper limit, so that one side finds no counterpart.
+
+    Raw prices in CNY; limits NaN where there are none, which no close is at.
+    """
+    return (raw_close >= limit_up - HALF_TICK) | (raw_close <= limit_down + HALF_TICK)
+
+
 def as_of(table: tuple[tuple[date, int], ...], dates: DateArray) -> IntArray:
     """The value of a dated table at each date, -1 before its first day."""
     firsts = np.array([first for first, _ in table], dtype="datetime64[D]")

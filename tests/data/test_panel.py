@@ -27,7 +27,7 @@ def test_rows_are_sorted_by_code_then_session(panel):
 
 
 def test_missing_columns_are_what_one_would_assume(panel):
-    assert set(FLOAT_COLUMNS) | {"is_st"} | set(CONDITIONS) == set(panel.column_names)
+    assert set(FLOAT_COLUMNS) | {"is_st", "is_locked"} | set(CONDITIONS) == set(panel.column_names)
     np.testing.assert_array_equal(panel.column("reference_close")[5:7], [np.nan, 1.0])
     assert panel.names("industry")[panel.column("industry")[0]] == "unknown"
     assert panel.column("is_st").dtype == np.int8

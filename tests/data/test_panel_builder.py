@@ -224,7 +224,7 @@ def tear(path):
         lambda cache: [path.unlink() for path in cache.glob("panel-*")],
         lambda cache: [tear(path) for path in cache.glob("panel-*")],
         lambda cache: (cache / "panel.json").write_text(
-            (cache / "panel.json").read_text().replace("hermes-panel-1", "hermes-panel-0")
+            (cache / "panel.json").read_text().replace("hermes-panel-2", "hermes-panel-0")
         ),
     ],
 )

@@ -11,7 +11,6 @@ from financial_model.datasets.dataset import StockDataset
 from financial_model.datasets.features import compute_features, without_surroundings
 from financial_model.datasets.multi_dim_dataset import MultiDimDataset, open_dataset
 from financial_model.datasets.targets import target_path, tradable_return
-from financial_model.datasets.windows import Limits
 
 
 def test_a_window_ends_at_its_row_and_holds_the_stocks_own_bars_alone(walk, market):
@@ -81,11 +80,9 @@ def test_a_batch_has_no_label_where_nobody_could_have_bought(walk, market):
     rows = torch.arange(20, len(market), 7)
     rows = rows[torch.isin(rows, torch.from_numpy(market.offsets.astype(np.int64)) - 1, invert=True)]
     entry = rows.numpy() + 1
-    # A third of the sample's entries is made to close at a limit, half of them at the lower one.
-    raw, up, down = matrices.limits
-    up, down = torch.full_like(up, 1e9), torch.full_like(down, 0.01)
-    up[entry[::6]], down[entry[3::6]] = raw[entry[::6]], raw[entry[3::6]]
-    matrices = replace(matrices, limits=Limits(raw, up, down))
+    is_locked = torch.zeros_like(matrices.is_locked)
+    is_locked[entry[::3]] = 1  # a third of the sample's entries closes at a limit
+    matrices = replace(matrices, is_locked=is_locked)
     _, judged = matrices.targets(rows)
     label = matrices.gather_labels(rows).label
     locked = torch.arange(len(rows)) % 3 == 0

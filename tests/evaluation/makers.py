@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from financial_model.market.rules import closes_at_limit
+
 
 def make_sessions(count: int, first: str = "2018-01-01") -> np.ndarray:
     """Weekdays from `first` on."""
@@ -56,6 +58,8 @@ class MadePanel:
         for name in self._vocabulary:
             dense[name] = np.zeros(close.shape, np.int8)
         dense |= {name: np.broadcast_to(np.asarray(value), close.shape) for name, value in columns.items()}
+        locked = closes_at_limit(dense["raw_close"], dense["limit_down"], dense["limit_up"])
+        dense.setdefault("is_locked", locked.astype(np.int8))
         self._columns = {name: np.ascontiguousarray(value[present]) for name, value in dense.items()}
         self._index_close = index_close if index_close is not None else np.full(count, 3000.0)
         self.fingerprint = "made"

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from financial_model.market.rules import (
     buyable_shares,
+    closes_at_limit,
     exchange_fee_rates,
     free_sessions,
     limit_thousandths,
@@ -107,3 +108,9 @@ def test_the_stamp_duty_fell_to_the_seller_and_then_by_half():
     assert rates.seller == pytest.approx(handling_and_more + 0.0005)
     before = exchange_fee_rates("main", date(2008, 9, 18))
     assert before.buyer == before.seller > 0.001
+
+
+def test_a_close_at_either_limit_is_at_it_and_none_is_where_there_is_none():
+    close, nothing = np.array([11.0, 9.0, 10.99, 9.01, 11.0]), np.nan
+    down, up = np.array([9.0, 9.0, 9.0, 9.0, nothing]), np.array([11.0, 11.0, 11.0, 11.0, nothing])
+    assert closes_at_limit(close, down, up).tolist() == [True, True, False, False, False]
