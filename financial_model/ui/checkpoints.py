@@ -39,13 +39,15 @@ def choose_checkpoint(reader: RunReader, view: View, chosen: Any, is_many: bool 
     """The update of a menu of checkpoints: all there are, and the newest best one where none is chosen."""
     entries = listed_checkpoints(reader.all(view.jobs), view.t)
     paths = [path for _, path in entries]
+    # A run that was stopped early has no best one yet: what it left is chosen where there is nothing else.
+    first = next((path for path in paths if path.endswith("_best.pt")), paths[0] if paths else None)
     update: dict[str, Any] = {"choices": entries}
     if is_many:
         kept = [one for one in chosen or [] if one in paths]
         if kept != (chosen or []) or not kept:
-            update["value"] = kept or paths[:1]
+            update["value"] = kept or ([first] if first else [])
     elif chosen not in paths:
-        update["value"] = paths[0] if paths else None
+        update["value"] = first
     return update
 
 

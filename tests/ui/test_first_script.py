@@ -6,9 +6,11 @@ import json
 import pytest
 
 from financial_model.ui.app import build_page
+from financial_model.ui.checkpoints import choose_checkpoint
 from financial_model.ui.first_script import Opening
 from financial_model.ui.frame import Page
 from financial_model.ui.jobs import Jobs
+from financial_model.ui.runs import RunReader
 from financial_model.ui.translations import LANGUAGES, Translate
 
 
@@ -86,3 +88,21 @@ def test_a_tab_that_is_first_shown_counts_the_checkpoint_it_chooses(make_page, t
     assert not [one for one in texts if Translate("en")("inference.no_checkpoint") in one]
     buttons = [one for one in answers if isinstance(one, dict) and "interactive" in one]
     assert any(one["interactive"] for one in buttons)
+
+
+def test_a_run_that_was_stopped_before_its_first_best_is_not_chosen_for_the_reader(trained):
+    best = next(trained.output_dir.glob("small_*_best.pt"))
+    early = best.with_name("small_20991231_235959_epoch0_step3.pt")
+    record = early.with_name("small_20991231_235959_run.json")
+    early.write_bytes(best.read_bytes())
+    record.write_bytes(next(trained.output_dir.glob("small_*_run.json")).read_bytes())
+    try:
+        view = Page(trained, Jobs(trained), Translate("en")).view("en")
+        one = choose_checkpoint(RunReader(trained), view, None)
+        many = choose_checkpoint(RunReader(trained), view, [], is_many=True)
+        assert one["choices"][0][1] == f"output/{early.name}"
+        assert one["value"] == f"output/{best.name}"
+        assert many["value"] == [one["value"]]
+    finally:
+        early.unlink()
+        record.unlink()
