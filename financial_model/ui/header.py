@@ -47,7 +47,7 @@ def header_chips(view: View) -> str:
         else:
             parts.append(f'<span class="chip optional">{escape(t("chip.idle"))}</span>')
     if view.queued:
-        parts.append(f'<span class="chip">{escape(t("chip.queued", count=len(view.queued)))}</span>')
+        parts.append(f'<span class="chip optional">{escape(t("chip.queued", count=len(view.queued)))}</span>')
     parts.append(f'<span class="chip optional">{escape(device_text(t, view.gpu))}</span>')
     line = f'<i class="line" style="width:{100 * (share or 0):.1f}%"></i>' if job is not None else ""
     return f'<div class="bar">{"".join(parts)}</div>{line}'
