@@ -316,10 +316,9 @@ class Page:
         self.language.input(None, [self.language], None, js="(l) => window.Hermes.setLanguage(l)", **options)
         changed.then(**look(HEADER, *self._tabs))
         for tab, bell in bells.items():
-            # What becomes due while an answer is on its way is looked at after it, never dropped.
-            inputs = [
-                one for part in self.parts([tab]) for one in part.inputs if not isinstance(one, gr.State)
-            ]
+            # What becomes due while an answer is on its way is looked at after it, never dropped. States are
+            # among the inputs: what a click in a table chose is shown at once.
+            inputs = [one for part in self.parts([tab]) for one in part.inputs]
             gr.on([bell.click, *(one.change for one in inputs)], trigger_mode="always_last", **look(tab))
         # For each component of an event that shows progress on it the browser searches the whole page, four
         # times an event; it does so for hidden progress too. One component stands for all.

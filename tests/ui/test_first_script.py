@@ -106,3 +106,20 @@ def test_a_run_that_was_stopped_before_its_first_best_is_not_chosen_for_the_read
     finally:
         early.unlink()
         record.unlink()
+
+
+def test_whatever_a_live_part_is_drawn_from_has_it_drawn_again_when_it_changes(make_page):
+    """A click in a table sets a state: without its change the page would wait for the next news."""
+    page, demo = make_page("en")
+    looks = [
+        (set(event.targets), set(event.outputs))
+        for event in demo.default_config.fns.values()
+        if any(name == "change" for _, name in event.targets)
+    ]
+    checked = 0
+    for place in page.places():
+        for part in page.parts([place]):
+            for one in part.inputs:
+                checked += 1
+                assert any((one._id, "change") in on and {*part.outputs} <= drawn for on, drawn in looks), one
+    assert checked > 10
