@@ -39,7 +39,8 @@ from financial_model.base.config import (  # noqa: E402
     WalkForwardSettings,
 )
 from financial_model.base.workspace import Workspace  # noqa: E402
-from financial_model.ui.jobs import Job, Jobs  # noqa: E402
+from financial_model.ui.job import Job  # noqa: E402
+from financial_model.ui.jobs import Jobs  # noqa: E402
 
 # view -> (tab, what to do in it before the picture: css selectors to click, in turn)
 VIEWS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -163,7 +164,7 @@ def long_training(workspace: Workspace) -> Iterator[None]:
     waiting = jobs.start("train", TrainSettings(name="waiting", model=ModelSettings(model="lstm")))
     try:
         begun = time.monotonic()
-        while len(jobs.get(job.id).trail.epochs) < 2 and time.monotonic() - begun < PATIENCE_S:
+        while len(jobs.get(job.id).curves.epochs) < 2 and time.monotonic() - begun < PATIENCE_S:
             time.sleep(0.5)
         yield
     finally:

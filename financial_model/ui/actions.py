@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 from ..base.config import DownloadSettings, ImportSettings, PanelSettings, Settings, SimulateSettings
 from ..base.errors import BadSetting, FinancialModelError, UnsafePath
 from ..base.workspace import user_path
-from .jobs import Job, Jobs
+from .job import Job
+from .jobs import Jobs
 from .translations import Translate
 from .widgets import message
 

@@ -11,7 +11,7 @@ import gradio as gr
 from ..base.errors import BadSetting, FinancialModelError
 from . import actions
 from .frame import Page
-from .jobs import COMMANDS, Job
+from .job import COMMANDS, Job
 
 
 def publish(page: Page) -> None:
@@ -92,7 +92,7 @@ def describe(job: Job, with_result: bool = False) -> dict[str, Any]:
     }
     if with_result:
         told |= {"result": job.result(), "last": job.trail.step or job.trail.progress or job.trail.stage}
-        told["epochs"] = job.trail.epochs[-50:]
+        told["epochs"] = job.curves.epochs[-50:]
     return told
 
 

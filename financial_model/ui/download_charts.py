@@ -4,7 +4,7 @@ from collections import defaultdict
 from itertools import pairwise
 from typing import Any
 
-from .jobs import Job
+from .job import Job
 from .live_chart import card, empty_card, label, practice_mark, x_axis, y_axis
 from .market_status import MarketStatus
 from .theme import token
@@ -16,7 +16,7 @@ SHOWN_S = 180.0
 def speed_chart(job: Job | None, t: Translate) -> dict[str, Any]:
     """Units a second over the last three minutes of a download, stacked by server where it tells them."""
     title = t("download.chart.speed")
-    history = [event for event in job.trail.history if event.get("done") is not None] if job else []
+    history = [event for event in job.curves.progress if event.get("done") is not None] if job else []
     if job is None or len(history) < 3:
         return empty_card(title, t("download.chart.speed.empty"))
     last = history[-1]["time"]

@@ -4,7 +4,7 @@ import os
 import platform
 from html import escape
 
-from .jobs import Job
+from .job import Job
 from .market_status import MarketStatus
 from .translations import Translate
 from .view import View

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from ..base.workspace import Workspace
-from .jobs import Job
+from .job import Job
 from .view import View
 
 Json = dict[str, Any]

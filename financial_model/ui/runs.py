@@ -14,7 +14,8 @@ from ..base.config import TrainSettings
 from ..base.errors import BadSetting, DamagedFile, FinancialModelError, NoSuchRun, WorkspaceBusy
 from ..base.workspace import Workspace, check_name, read_json, write_json
 from ..training.run_files import hold_run
-from .jobs import Job, keep_epoch
+from .job import Job
+from .trail import keep_epoch
 
 RUN_FILE = re.compile(r"(?P<stem>(?P<name>.+)_(?P<stamp>\d{8}_\d{6}))_run\.json")
 # A stop in mid-epoch leaves epochN_stepM: N epochs, and M steps of the next.

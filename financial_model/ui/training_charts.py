@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..base.config import INDUSTRIES
-from .jobs import Job
+from .job import Job
 from .live_chart import card, count_axis, empty_card, label, practice_mark, x_axis, y_axis
 from .theme import token
 from .translations import Translate, figure
@@ -21,7 +21,7 @@ def epoch_place(event: dict[str, Any]) -> float:
 
 def _last_place(job: Job | None) -> float:
     """Where the last epoch that a run may come to stands."""
-    latest = (job.trail.step or (job.trail.epochs[-1] if job.trail.epochs else {})) if job else {}
+    latest = (job.trail.step or (job.curves.epochs[-1] if job.curves.epochs else {})) if job else {}
     return max((latest.get("epoch_count") or 0) * (latest.get("member_count") or 1), 1)
 
 
@@ -38,7 +38,7 @@ def _side(x: float, job: Job | None) -> str:
 
 
 def _series(job: Job, name: str) -> tuple[list[float], list[float]]:
-    known = [event for event in job.trail.epochs if isinstance(event.get(name), (int, float))]
+    known = [event for event in job.curves.epochs if isinstance(event.get(name), (int, float))]
     return [epoch_place(event) for event in known], [event[name] for event in known]
 
 
@@ -63,7 +63,7 @@ def rank_ic_chart(job: Job | None, previous: Job | None, t: Translate) -> dict[s
         x, y = _series(job, "valid_rank_ic")
         band = [
             (epoch_place(event), event["valid_rank_ic"], event["valid_rank_ic_se"])
-            for event in job.trail.epochs
+            for event in job.curves.epochs
             if isinstance(event.get("valid_rank_ic_se"), (int, float))
             and event.get("valid_rank_ic") is not None
         ]
@@ -106,7 +106,7 @@ def rank_ic_chart(job: Job | None, previous: Job | None, t: Translate) -> dict[s
             notes.append(label(text, x[best], y[best], xanchor=_side(x[best], job), **look))
     if not traces:
         why = "train.chart.empty"
-        if job is not None and job.trail.epochs:
+        if job is not None and job.curves.epochs:
             why = "train.chart.rank_ic.few"
         elif job is not None and job.is_running:
             why = "train.chart.first_epoch"
@@ -147,11 +147,11 @@ def _line(
 def loss_chart(job: Job | None, t: Translate) -> dict[str, Any]:
     """Training loss of each step (thin) and each epoch, validation loss of each epoch."""
     title, subtitle = t("train.chart.loss"), t("train.chart.loss.sub")
-    if job is None or not (job.trail.losses or job.trail.epochs):
+    if job is None or not (job.curves.losses or job.curves.epochs):
         return empty_card(title, t("train.chart.empty"), subtitle)
     traces = []
-    if job.trail.losses:
-        x, y = [at for at, _, _ in job.trail.losses], [loss for _, loss, _ in job.trail.losses]
+    if job.curves.losses:
+        x, y = [at for at, _, _ in job.curves.losses], [loss for _, loss, _ in job.curves.losses]
         traces.append(_line(x, y, token("earlier", 0.55), t("train.chart.train"), 1))
     for name, key, color in (("train", "train_loss", "muted"), ("valid", "valid_loss", "accent")):
         x, y = _series(job, key)
@@ -176,15 +176,15 @@ def loss_chart(job: Job | None, t: Translate) -> dict[str, Any]:
 def parts_chart(job: Job | None, t: Translate) -> dict[str, Any]:
     """The parts of the loss over the steps, stacked: together they are the training loss."""
     title, subtitle = t("train.chart.parts"), t("train.chart.parts.sub")
-    if job is None or not job.trail.parts:
+    if job is None or not job.curves.parts:
         return empty_card(title, t("train.chart.empty"), subtitle)
-    x = [at for at, _ in job.trail.parts]
-    names = list(job.trail.parts[-1][1])
+    x = [at for at, _ in job.curves.parts]
+    names = list(job.curves.parts[-1][1])
     # One negative part (a correlation that is maximised) makes a stack of areas unreadable: lines then.
-    is_stacked = all(part.get(name, 0.0) >= 0 for _, part in job.trail.parts for name in names)
+    is_stacked = all(part.get(name, 0.0) >= 0 for _, part in job.curves.parts for name in names)
     traces, notes, floor = [], [], 0.0
     for index, name in enumerate(names):
-        y = [part.get(name, 0.0) for _, part in job.trail.parts]
+        y = [part.get(name, 0.0) for _, part in job.curves.parts]
         color = f"industry-{PART_COLORS[index % len(PART_COLORS)]}"
         trace = _line(x, y, token(color), t.choice("part", name), 1.5)
         if is_stacked:
@@ -212,7 +212,7 @@ def parts_chart(job: Job | None, t: Translate) -> dict[str, Any]:
 
 def spread(notes: list[dict[str, Any]], job: Job) -> list[dict[str, Any]]:
     """Labels at the right end, moved apart where their lines end close together."""
-    top = max((sum(max(v, 0) for v in part.values()) for _, part in job.trail.parts), default=1.0) or 1.0
+    top = max((sum(max(v, 0) for v in part.values()) for _, part in job.curves.parts), default=1.0) or 1.0
     least = 0.09 * top
     lowest = float("-inf")
     for note in sorted(notes, key=lambda one: one["y"]):
@@ -224,7 +224,7 @@ def spread(notes: list[dict[str, Any]], job: Job) -> list[dict[str, Any]]:
 def industry_chart(job: Job | None, t: Translate) -> dict[str, Any]:
     """RankIC by industry with 95 % intervals where the run tells it; the throughput where it does not."""
     by_industry = (
-        next((event["industries"] for event in reversed(job.trail.epochs) if event.get("industries")), None)
+        next((event["industries"] for event in reversed(job.curves.epochs) if event.get("industries")), None)
         if job
         else None
     )
@@ -274,9 +274,9 @@ def industry_chart(job: Job | None, t: Translate) -> dict[str, Any]:
 def speed_chart(job: Job | None, t: Translate) -> dict[str, Any]:
     """Samples a second over the run."""
     title, subtitle = t("train.chart.speed"), t("train.chart.speed.sub")
-    if job is None or not job.trail.losses:
+    if job is None or not job.curves.losses:
         return empty_card(title, t("train.chart.empty"), subtitle)
-    x, y = [at for at, _, _ in job.trail.losses], [speed for _, _, speed in job.trail.losses]
+    x, y = [at for at, _, _ in job.curves.losses], [speed for _, _, speed in job.curves.losses]
     trace = _line(x, y, token("accent"), title, 1.5) | {"hovertemplate": "%{y:,.0f}"}
     layout: dict[str, Any] = {
         "xaxis": _epoch_axis(job, t),

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from ..base.workspace import Workspace
-from .jobs import Job
+from .job import Job
 from .market_status import MarketStatus, stamp_of
 from .translations import Translate
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from .jobs import Job
+from .job import Job
 from .translations import Translate
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from financial_model.base.config import DownloadSettings, TrainSettings
 from financial_model.base.errors import BadSetting, FinancialModelError, NoSuchJob
 from financial_model.base.workspace import Workspace, write_json
 from financial_model.ui import actions, api
-from financial_model.ui.jobs import COMMANDS, Jobs
+from financial_model.ui.job import COMMANDS
+from financial_model.ui.jobs import Jobs
 from tests.reliability.damage import door, ends_well, json_files, json_values, numbers, strange_text
 
 # ---------------------------------------------------------------------- settings and arguments

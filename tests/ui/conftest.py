@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from financial_model.base.workspace import Workspace
-from financial_model.ui.jobs import Job, Jobs
+from financial_model.ui.job import Job
+from financial_model.ui.jobs import Jobs
 
 # A command that tells what a test wrote beside it, then ends as the test wants.
 SCRIPT = """

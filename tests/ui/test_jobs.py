@@ -22,7 +22,7 @@ from financial_model.base.errors import NoSuchJob, QueueFull
 from financial_model.cli import app as shell
 from financial_model.ui import processes
 from financial_model.ui.command_line import command_line
-from financial_model.ui.jobs import JOB_ID, MAX_POINTS, MAX_WAITING, Jobs, Trail
+from financial_model.ui.jobs import JOB_ID, MAX_WAITING, Jobs
 
 
 def state_of(jobs, job):
@@ -203,46 +203,6 @@ def test_a_job_that_is_not_there_is_an_error_of_ours(make_jobs, name):
         make_jobs().get(name)
 
 
-def test_torn_and_foreign_lines_of_events_are_passed_over(make_jobs):
-    jobs = make_jobs()
-    job = jobs.start("train", TrainSettings())
-    good = json.dumps({"kind": "epoch", "time": 1.0, "epoch": 1, "train_loss": 2.0})
-    lines = [b"not json", b"[1, 2]", b"\xff\xfe", good.encode(), b"[" * 100_000, b'{"kind": "epoch", "tor']
-    (job.folder / "events.jsonl").write_bytes(b"\n".join(lines))
-    assert len(jobs.get(job.id).trail.epochs) == 1
-    with open(job.folder / "events.jsonl", "ab") as file:
-        file.write(b'n": 1, "time": 2.0}\n')
-    assert len(jobs.get(job.id).trail.epochs) == 2
-
-
-def test_a_line_of_events_that_is_too_long_hides_none_that_follow(make_jobs, monkeypatch):
-    from financial_model.ui import jobs as module
-
-    monkeypatch.setattr(module, "MAX_LINE_BYTES", 1000)
-    jobs = make_jobs()
-    job = jobs.start("train", TrainSettings())
-    epoch = {"kind": "epoch", "time": 1.0, "epoch": 1, "train_loss": 2.0}
-    long = {"kind": "note", "message": "x" * 5000}
-    (job.folder / "events.jsonl").write_text(json.dumps(long) + "\n" + json.dumps(epoch) + "\n")
-    assert jobs.get(job.id).trail.epochs == [epoch]
-
-
-@pytest.mark.parametrize("text", ["", '{"pid": 12', "[]", '"pid"'])
-def test_a_torn_record_of_a_process_is_none_and_hides_no_job(make_jobs, text):
-    jobs = make_jobs()
-    torn, other = (jobs.start("train", TrainSettings()) for _ in range(2))
-    (torn.folder / "process.json").write_text(text)
-    assert {job.id: job.state for job in jobs.all()} == {torn.id: "queued", other.id: "queued"}
-
-
-def test_a_job_whose_process_was_never_identified_is_lost_and_does_not_run_for_ever(make_jobs):
-    jobs = make_jobs()
-    job = jobs.start("train", TrainSettings())
-    process = {"pid": os.getpid(), "identity": None, "started_at": time.time()}
-    (job.folder / "process.json").write_text(json.dumps(process))
-    assert state_of(jobs, job) == "lost"
-
-
 def test_a_folder_named_after_no_date_keeps_no_new_job_from_starting(make_jobs, workspace):
     jobs = make_jobs()
     strange = workspace.jobs_dir / "99991399_999999_train_abcd"
@@ -250,41 +210,6 @@ def test_a_folder_named_after_no_date_keeps_no_new_job_from_starting(make_jobs, 
     old.folder.rename(strange)
     assert jobs.start("train", TrainSettings()).state == "queued"
     assert len(jobs.all()) == 2
-
-
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"command": "rm -rf"}', '{"command": "train", "settings": 3}']
-)
-def test_a_folder_without_proper_settings_is_no_job(make_jobs, workspace, text):
-    jobs = make_jobs()
-    folder = workspace.jobs_dir / "20180101_120000_train_abcd"
-    folder.mkdir(parents=True)
-    (folder / "settings.json").write_text(text, encoding="utf-8")
-    assert jobs.all() == []
-
-
-def test_what_a_job_tells_is_bounded_however_long_it_runs():
-    trail = Trail()
-    for step in range(20_000):
-        trail.add(
-            {"kind": "step", "time": float(step), "step": step, "step_count": 20_000, "epoch": 1, "loss": 1.0}
-        )
-        trail.add({"kind": "warning", "time": float(step), "message": "again"})
-    assert len(trail.losses) <= MAX_POINTS
-    assert trail.losses[-1][0] == pytest.approx(1.0, abs=1e-3)
-    places = [at for at, _, _ in trail.losses]
-    assert places == sorted(places)
-    assert len(trail.notes) <= 50
-
-
-def test_the_epochs_that_are_shown_are_bounded_and_the_best_is_among_them():
-    trail = Trail()
-    for epoch in range(1, 10_001):
-        trail.add({"kind": "epoch", "time": 1.0, "epoch": epoch, "member": 1, "best_epoch": min(epoch, 778)})
-    shown = [event["epoch"] for event in trail.epochs]
-    assert len(shown) <= MAX_POINTS
-    assert {1, 778} <= set(shown)
-    assert shown[-50:] == list(range(9951, 10_001))
 
 
 def test_a_log_that_grew_too_long_keeps_its_end(make_jobs, monkeypatch):
@@ -299,18 +224,6 @@ def test_a_log_that_grew_too_long_keeps_its_end(make_jobs, monkeypatch):
     module._bound_log(path)
     assert path.stat().st_size < 400
     assert jobs.get(job.id).log_tail().endswith("line 499")
-
-
-def test_the_log_shows_a_rewritten_line_as_it_was_last():
-    from pathlib import Path
-    from tempfile import TemporaryDirectory
-
-    from financial_model.ui.jobs import _tail
-
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "log.txt"
-        path.write_bytes(b"begin\n\r\x1b[K10 %\r\x1b[K20 %\nend\n")
-        assert _tail(path, 1000) == "begin\n20 %\nend"
 
 
 SETTINGS = [

@@ -9,9 +9,10 @@ from financial_model.base.errors import BadSetting, NoSuchRun, UnsafePath, Works
 from financial_model.base.workspace import write_json
 from financial_model.ui import runs
 from financial_model.ui.checkpoints import listed_checkpoints
-from financial_model.ui.jobs import MAX_POINTS, Jobs
+from financial_model.ui.jobs import Jobs
 from financial_model.ui.runs import RunReader
 from financial_model.ui.tabs.runs import end_labels, overlay
+from financial_model.ui.trail import MAX_POINTS
 from financial_model.ui.translations import Translate
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from financial_model.base.config import ModelSettings, TrainSettings
 from financial_model.base.errors import BadSetting, FinancialModelError
-from financial_model.ui.jobs import Job, Trail
+from financial_model.ui.job import Job
 from financial_model.ui.tabs.training_form import (
     FIELDS,
     PRESETS,
@@ -18,6 +18,7 @@ from financial_model.ui.tabs.training_form import (
     training_figures,
     values_of,
 )
+from financial_model.ui.trail import Curves, Trail
 from financial_model.ui.training_charts import industry_chart, loss_chart, parts_chart, rank_ic_chart
 from financial_model.ui.translations import Translate
 
@@ -112,11 +113,16 @@ def test_every_head_count_on_offer_divides_the_hidden_size(hidden):
 
 
 def told(tmp_path, epochs=3, steps=4, state="running", **changed):
-    trail = Trail()
+    trail, curves = Trail(), Curves()
+
+    def tell(event):
+        trail.add(event)
+        curves.add(event)
+
     for epoch in range(1, epochs + 1):
         for step in range(1, steps + 1):
             parts = {"regression": 0.6, "direction": 0.4, **changed.get("parts", {})}
-            trail.add(
+            tell(
                 {
                     "kind": "step",
                     "time": 100.0 * epoch + step,
@@ -132,7 +138,7 @@ def told(tmp_path, epochs=3, steps=4, state="running", **changed):
                     "left_s": 400.0,
                 }
             )
-        trail.add(
+        tell(
             {
                 "kind": "epoch",
                 "time": 100.0 * epoch + 50,
@@ -148,7 +154,16 @@ def told(tmp_path, epochs=3, steps=4, state="running", **changed):
         )
     settings = TrainSettings().to_json()
     return Job(
-        "20180101_120000_train_abcd", "train", settings, "", 0.0, state, tmp_path, trail, started_at=100.0
+        "20180101_120000_train_abcd",
+        "train",
+        settings,
+        "",
+        0.0,
+        state,
+        tmp_path,
+        trail,
+        started_at=100.0,
+        live=curves,
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 import financial_model.base.errors as errors
 import financial_model.ui as ui
 from financial_model.base.errors import FinancialModelError
-from financial_model.ui.jobs import COMMANDS
+from financial_model.ui.job import COMMANDS
 from financial_model.ui.translations import TEXTS, Translate, figure, percent
 from financial_model.ui.widgets import command_box
 

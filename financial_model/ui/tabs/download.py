@@ -12,7 +12,7 @@ from .. import actions, widgets
 from ..command_line import command_line
 from ..download_charts import speed_chart, years_chart
 from ..frame import Page
-from ..jobs import Job
+from ..job import Job
 from ..live_chart import LiveChart
 from ..market_status import MarketStatus
 from ..pictures import DOOR_PICTURES
@@ -440,7 +440,7 @@ def _bar(t: Translate, progress: dict[str, Any], share: float) -> str:
 
 def _pace(job: Job) -> float | None:
     """Units a second over the last twenty reports."""
-    recent = job.trail.history[-20:]
+    recent = job.curves.progress[-20:]
     if len(recent) < 2 or recent[-1]["time"] <= recent[0]["time"]:
         return None
     moved = recent[-1].get("done", 0) - recent[0].get("done", 0)
@@ -503,7 +503,7 @@ def _servers(view: View, download: Job | None) -> str:
     t = view.t
     health: Any = None
     if download is not None and download.is_active:
-        told = (event["servers"] for event in reversed(download.trail.history) if event.get("servers"))
+        told = (event["servers"] for event in reversed(download.curves.progress) if event.get("servers"))
         health = download.trail.progress.get("servers") or next(told, None)
     health = health or (view.market.metadata or {}).get("servers")
     servers = [server for server in health if isinstance(server, dict)] if isinstance(health, list) else []

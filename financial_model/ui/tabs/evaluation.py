@@ -24,7 +24,7 @@ from ..evaluation_charts import (
     turnover_chart,
 )
 from ..frame import Page
-from ..jobs import Job
+from ..job import Job
 from ..live_chart import LiveChart
 from ..result_reader import ResultReader
 from ..runs import Run, RunReader

@@ -16,7 +16,7 @@ from ..command_line import command_line
 from ..forecast_charts import accuracy_chart, fan_chart, hits_chart, simple
 from ..forecaster import Forecaster, chance_of_rise
 from ..frame import Page
-from ..jobs import Job
+from ..job import Job
 from ..live_chart import LiveChart
 from ..ranking import MAX_SHOWN, narrow, ranking_columns, ranking_table
 from ..result_reader import ResultReader

@@ -9,7 +9,7 @@ import gradio as gr
 from ...base.config import DoctorSettings
 from .. import actions, widgets
 from ..frame import Page
-from ..jobs import Job
+from ..job import Job
 from ..translations import Translate
 from ..view import View
 

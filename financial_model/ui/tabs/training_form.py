@@ -16,7 +16,7 @@ from .. import actions, widgets
 from ..command_line import command_line
 from ..frame import Page
 from ..header import tab_of
-from ..jobs import Job
+from ..job import Job
 from ..live_chart import LiveChart
 from ..training_charts import industry_chart, loss_chart, parts_chart, rank_ic_chart
 from ..translations import Translate, figure
@@ -524,14 +524,14 @@ def results_column(page: Page, form: Form, above: Any = None) -> None:
         t = view.t
         mine = [job for job in view.jobs if form.is_mine(job)]
         job = view.latest("train", where=form.is_mine)
-        earlier = [one for one in mine if job is not None and one.id < job.id and one.trail.epochs]
+        earlier = [one for one in mine if job is not None and one.id < job.id and one.trail.has_epochs]
         previous = earlier[-1] if earlier else None
         is_busy = job is not None and job.is_active
         is_queued = job is not None and job.state == "queued"
         hint = t("train.hint.queued" if is_queued else "train.hint.running" if is_busy else "train.hint")
         if not view.market.has_panel and not is_busy:
             hint = t("train.no_panel")
-        told = job if job is not None and (job.trail.epochs or job.trail.losses) else None
+        told = job if job is not None and (job.curves.epochs or job.curves.losses) else None
         # Waiting for its first figures, a new run shows the pictures of the one before it, paler.
         is_old = told is None and previous is not None
         told = told or previous
@@ -580,7 +580,7 @@ def _headline(view: View, job: Job | None) -> str:
 
 def training_figures(t: Translate, job: Job) -> str:
     """Epoch, time left, RankIC with its error, losses and throughput of a run."""
-    step, epochs = job.trail.step, job.trail.epochs
+    step, epochs = job.trail.step, job.curves.epochs
     share = 1.0 if job.state == "done" else job.share() or 0.0
     entries: list[Any] = []
     count = step.get("epoch_count") or job.settings.get("epochs") or 0
@@ -612,7 +612,7 @@ def training_figures(t: Translate, job: Job) -> str:
     if step.get("loss") is not None:
         entries.append((t("train.figure.loss"), figure(step["loss"], 3), ""))
     # A step alone says little: the last of an epoch is small, the first waits for its data.
-    paces = [pace for _, _, pace in job.trail.losses if pace > 0]
+    paces = [pace for _, _, pace in job.curves.losses if pace > 0]
     if paces:
         pace = statistics.median(paces[-PACE_STEPS:] if job.is_active else paces)
         entries.append((t("train.figure.speed"), t.count(pace), t("train.figure.per_s")))

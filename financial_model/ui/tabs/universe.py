@@ -9,7 +9,7 @@ from ...base.config import INDUSTRIES, AnalyzeSettings
 from .. import actions, widgets
 from ..command_line import command_line
 from ..frame import Page
-from ..jobs import Job
+from ..job import Job
 from ..live_chart import LiveChart
 from ..result_reader import ResultReader, is_outdated
 from ..stock_table import MAX_SHOWN, SORT_MARK, industry_choices, rows_of, select, stock_table, to_csv
