@@ -31,6 +31,7 @@ from .first_script import FirstScript, Opening  # noqa: E402
 from .frame import Page  # noqa: E402
 from .jobs import Jobs  # noqa: E402
 from .security import LOOPBACK, SameOrigin, names_a_file, password_check  # noqa: E402
+from .sessions import keep_little  # noqa: E402
 from .tabs import (  # noqa: E402
     basic_training,
     download,
@@ -61,10 +62,6 @@ TITLE = "Hermes · A 股预测工作台 · A-share forecasting"
 FIRST_PORT, PORTS_TRIED = 7860, 50
 CHECK_AFTER_S, CHECK_AGAIN_S = 4.0, 86_400.0
 MAX_WAITING_EVENTS = 64
-# Gradio keeps about a megabyte for each opening of the page and for each call of a program, ten thousand of
-# them where nobody says less. The one that has been silent for longest is forgotten first, so a page that is
-# looked at stays; one that comes back after that draws itself anew.
-MAX_SESSIONS = 128
 PLOTLY_PATH = "hermes/plotly.min.js"
 
 
@@ -110,7 +107,7 @@ def make_server_app(page: Page, language: str | None, auth: tuple[str, str] | No
     app.add_middleware(SameOrigin, is_local=page.is_local)
     # demo.queue() would say the same and build Gradio's whole server once more.
     demo._queue.max_size = MAX_WAITING_EVENTS
-    demo.state_session_capacity = MAX_SESSIONS
+    keep_little(demo)
     _take_no_files(demo)
     return gr.mount_gradio_app(
         app,

@@ -307,8 +307,8 @@ def test_what_gradio_remembers_of_openings_and_calls_is_bounded():
     code = (
         "import tempfile\n"
         "from gradio.state_holder import StateHolder\n"
-        "from financial_model.ui import app\n"
-        "app.MAX_SESSIONS = 3\n"
+        "from financial_model.ui import app, sessions\n"
+        "sessions.MAX_SESSIONS = 3\n"
         "app.gr.mount_gradio_app = lambda server, demo, **_: demo\n"
         "space = app.Workspace(tempfile.mkdtemp())\n"
         "holder = StateHolder()\n"
@@ -318,6 +318,12 @@ def test_what_gradio_remembers_of_openings_and_calls_is_bounded():
         "    holder[f'session {number}']\n"
         "    holder['session 0']  # a page that goes on asking is not the one forgotten\n"
         "assert set(holder.session_data) == {'session 0', 'session 4', 'session 5'}\n"
+        "session = holder['session 0']\n"
+        "shown = next(k for k, b in session.blocks_config.blocks.items() if b.get_block_name() == 'html')\n"
+        "session[shown] = session[shown].__class__(value='new')\n"
+        "session._update_config(shown)\n"
+        "session._update_value_in_config(shown, 'x' * 1000)\n"
+        "assert session[shown].value == 'new' and list(session.components) == []\n"
     )
     from .conftest import REPOSITORY
 
