@@ -68,6 +68,8 @@ _WORDS = {
         "万": "ten thousand CNY",
     },
 }
+# Names that say a unit themselves, without brackets.
+_UNIT_OF_NAME = {"总手": "lots", "volume_shares": "shares", "amount_cny": "CNY"}
 # amount / volume is a mean price: it lies within low..high up to rounding of the amount.
 UNIT_TOLERANCE = 0.02
 THOUSANDS = r"^-?\d{1,3}(,\d{3})+(\.\d+)?$"
@@ -209,12 +211,14 @@ def _columns(path: Path, header: str, separator: str) -> tuple[list[str], dict[s
         text = text.strip().strip('"').strip()
         plain = _UNIT.sub("", text).replace(" ", "").lower()
         name = _NAME_OF.get(plain, "")
-        if name in _WORDS and name not in names and (said := _UNIT.search(text)):
-            unit = _WORDS[name].get(said[1].strip().lower())
-            if unit is None:
+        if name in _WORDS and name not in names:
+            said = _UNIT.search(text)
+            unit = _WORDS[name].get(said[1].strip().lower()) if said else _UNIT_OF_NAME.get(plain)
+            if said and unit is None:
                 expected = f"one of {', '.join(_WORDS[name])}, or no unit"
                 raise BadTable(path, f"the header, unit of {name}", said[1], expected)
-            units[name] = unit
+            if unit is not None:
+                units[name] = unit
         names.append("" if name in names else name)
     if missing := [name for name in REQUIRED if name not in names]:
         raise BadTable(

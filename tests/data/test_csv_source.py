@@ -85,17 +85,20 @@ def test_without_amounts_shares_are_assumed_and_said_so(tmp_path):
     assert np.isnan(bars.amount).all()
 
 
-def test_a_header_that_names_lots_is_believed_without_amounts(tmp_path):
+@pytest.mark.parametrize(
+    ("header", "said"), [("成交量(手)", "lots"), ("总手", "lots"), ("volume_shares", "shares")]
+)
+def test_a_header_that_names_a_unit_is_believed_without_amounts(tmp_path, header, said):
     path = write_csv(
         tmp_path / "a.csv",
         BARS,
-        lots=True,
+        lots=said == "lots",
         amount=False,
-        headers={"volume": "成交量(手)"},
+        headers={"volume": header},
         encoding="gb18030",
     )
     bars, unit = read_bars_csv(path, "SH600000")
-    assert unit == "lots"
+    assert unit == said
     np.testing.assert_array_equal(bars.volume, BARS.volume)
 
 
