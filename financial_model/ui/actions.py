@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from ..base.config import DownloadSettings, ImportSettings, PanelSettings, Settings, SimulateSettings
 from ..base.errors import BadSetting, FinancialModelError, UnsafePath
 from ..base.workspace import user_path
-from .job import Job
+from .job import Job, at_work
 from .jobs import Jobs
 from .translations import Translate
 from .widgets import message
@@ -18,6 +18,12 @@ def load_market(jobs: Jobs, command: str, settings: Settings) -> tuple[Job, Job]
     """Queue what brings a market in, and the building of the panel behind it."""
     first = jobs.start(command, settings)
     return first, jobs.start("build-panel", PanelSettings(), after=first.id)
+
+
+def stop_at_work(language: str, jobs: Jobs, is_mine: Callable[[Job], bool]) -> str:
+    """Stop of these jobs the one that runs, else the first that waits; what follows it goes with it."""
+    job = at_work(filter(is_mine, jobs.all()))
+    return attempt(language, lambda: jobs.stop(job.id) if job else None)
 
 
 def simulate_settings(stocks: Any, sessions: Any, signal: Any, seed: Any = 0) -> SimulateSettings:

@@ -187,7 +187,7 @@ def check_machine_soon(jobs: Jobs, port: int) -> None:
     """Check the machine once a day, some seconds after the start: the page opens first."""
 
     def check() -> None:
-        latest = jobs.latest("doctor")
+        latest = next((job for job in reversed(jobs.all()) if job.command == "doctor"), None)
         if latest is None or latest.state != "done" or time.time() - (latest.ended_at or 0.0) > CHECK_AGAIN_S:
             jobs.start("doctor", DoctorSettings(port=port))
 

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -139,6 +139,16 @@ class Job:
         if moved <= 0 or took < 2.0:
             return None
         return (number(latest.get("total")) - number(latest.get("done"))) * took / moved
+
+
+def at_work(jobs: Iterable[Job]) -> Job | None:
+    """Of jobs in the order they came the newest that runs, else the first that waits; None without either.
+
+    What a page shows and what its Stop stops must be the same one: what was queued behind it waits for it.
+    """
+    active = [job for job in jobs if job.is_active]
+    running = [job for job in active if job.is_running]
+    return running[-1] if running else active[0] if active else None
 
 
 @lru_cache(maxsize=8)

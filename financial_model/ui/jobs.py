@@ -98,12 +98,6 @@ class Jobs:
                 return job
         raise NoSuchJob(job_id)
 
-    def latest(self, *commands: str) -> Job | None:
-        """The job to show for these commands: a running one, else the newest that has started or ended."""
-        mine = [job for job in self.all() if job.command in commands]
-        running = [job for job in mine if job.is_running]
-        return (running or mine or [None])[-1]  # type: ignore[list-item]
-
     # ------------------------------------------------------------------ acting
 
     def start(self, command: str, settings: Settings, after: str | None = None) -> Job:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from ..base.workspace import Workspace
-from .job import Job
+from .job import Job, at_work
 from .market_status import MarketStatus, stamp_of
 from .translations import Translate
 
@@ -38,14 +38,11 @@ class View:
         return [job for job in self.jobs if job.state == "queued"]
 
     def latest(self, *commands: str, where: Callable[[Job], bool] = lambda job: True) -> Job | None:
-        """The job to show for these commands: running, else waiting, else the newest that ever started."""
+        """The job to show for these commands: at work, else the newest that ever started."""
         mine = [job for job in self.jobs if job.command in commands and where(job)]
         # What waited for a job that failed says nothing of its own: the failure does.
         mine = [job for job in mine if job.is_active or job.started_at is not None or job.after is None]
-        for group in ([job for job in mine if job.is_running], [job for job in mine if job.is_active], mine):
-            if group:
-                return group[-1]
-        return None
+        return at_work(mine) or (mine[-1] if mine else None)
 
     def mark(self) -> str:
         """What changes whenever something may have to be shown anew: each second while a job is at work."""

@@ -1,6 +1,8 @@
 """Jobs with commands made for the occasion: they sleep, speak, stop and die as a test needs."""
 
+import asyncio
 import contextlib
+import inspect
 import re
 import subprocess
 import sys
@@ -9,12 +11,16 @@ import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from financial_model.base.workspace import Workspace
 from financial_model.ui.job import Job
 from financial_model.ui.jobs import Jobs
+
+if TYPE_CHECKING:
+    from financial_model.ui.frame import Page
 
 # A command that tells what a test wrote beside it, then ends as the test wants.
 SCRIPT = """
@@ -91,6 +97,51 @@ def wait_until(is_so: Callable[[], bool], timeout_s: float = 30.0) -> None:
 @pytest.fixture
 def wait() -> Callable[..., None]:
     return wait_until
+
+
+# ---------------------------------------------------------------------- a part of the page, without a server
+
+
+class Built:
+    """Tabs that were built for a look at their widgets; `press` does what the browser does with them."""
+
+    def __init__(self, page: "Page", *tabs: Callable[["Page"], None]) -> None:
+        import gradio as gr
+
+        async def build() -> gr.Blocks:
+            with gr.Blocks() as demo:
+                page.header()
+                with gr.Tabs():
+                    for tab in tabs:
+                        tab(page)
+            return demo
+
+        self.page = page
+        # Where no event loop runs Gradio makes one, and leaves it open.
+        self.demo = asyncio.run(build())
+
+    def named(self, elem_id: str) -> Any:
+        return next(one for one in self.demo.blocks.values() if getattr(one, "elem_id", None) == elem_id)
+
+    def press(self, elem_id: str, *values: Any, event: str = "click") -> Any:
+        """What the function behind an event answers: the last of its answers where it has several."""
+        wanted = (self.named(elem_id)._id, event)
+        act = next(fn.fn for fn in self.demo.fns.values() if wanted in fn.targets)
+        answer = act(*values)
+        return list(answer)[-1] if inspect.isgenerator(answer) else answer
+
+
+@pytest.fixture
+def built(workspace: Workspace) -> Callable[..., Built]:
+    """Build tabs in English: `built(download.build)`, on jobs or another workspace where they are given."""
+
+    def build(*tabs: Any, jobs: Jobs | None = None, space: Workspace = workspace) -> Built:
+        from financial_model.ui.frame import Page
+        from financial_model.ui.translations import Translate
+
+        return Built(Page(space, jobs or Jobs(space), Translate("en")), *tabs)
+
+    return build
 
 
 # ---------------------------------------------------------------------- the page itself

@@ -285,8 +285,7 @@ def settings_column(page: Page) -> tuple[list[Any], Any, list[Any]]:
         )
 
     def end(language: str) -> str:
-        job = page.jobs.latest(*COMMANDS)
-        return actions.attempt(language, lambda: page.jobs.stop(job.id) if job else None)
+        return actions.stop_at_work(language, page.jobs, lambda job: job.command in COMMANDS)
 
     def build_again(language: str) -> str:
         return actions.attempt(language, lambda: page.jobs.start("build-panel", PanelSettings()))

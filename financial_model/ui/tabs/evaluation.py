@@ -189,9 +189,7 @@ def build(page: Page) -> None:
         return actions.attempt(language, act)
 
     def end(language: str) -> str:
-        mine = [job for job in page.jobs.all() if job.command in COMMANDS and job.is_active]
-        running = [job for job in mine if job.is_running] or mine
-        return actions.attempt(language, lambda: page.jobs.stop(running[0].id) if running else None)
+        return actions.stop_at_work(language, page.jobs, lambda job: job.command in COMMANDS)
 
     page.click(go, begin, [mode, *fields], [told])
     page.click(stop, end, [], [told])

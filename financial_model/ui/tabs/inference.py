@@ -340,13 +340,16 @@ def build(page: Page) -> None:
 
 
 def _is_ranked(view: View, reader: ResultReader, settings: ForecastSettings) -> bool:
-    """Whether the newest ranking, or one that is being made, is the one these settings ask for."""
+    """Whether the newest ranking, or one that is being made or waits, is the one these settings ask for."""
+    day = settings.as_of.isoformat() if settings.as_of else None
+    mine = [one for one in view.jobs if one.command == "scan"]
+    mine = [one for one in mine if one.settings.get("checkpoint") == settings.checkpoint]
+    if any(one.is_active and one.settings.get("as_of") == day for one in mine):
+        return True
     job = view.latest("scan")
-    if job is None or job.settings.get("checkpoint") != settings.checkpoint:
+    if job is None or job not in mine or job.state != "done":
         return False
-    if job.is_active:
-        return job.settings.get("as_of") == (settings.as_of.isoformat() if settings.as_of else None)
-    if job.state != "done" or (job.ended_at or 0) < view.workspace.panel_path.stat().st_mtime:
+    if (job.ended_at or 0) < view.workspace.panel_path.stat().st_mtime:
         return False
     asked = settings.as_of.isoformat() if settings.as_of else view.market.last_session
     return (reader.of(job) or {}).get("as_of") == asked

@@ -422,9 +422,7 @@ def _connect(page: Page, form: Form, preset: Any, folds: Sequence[Any], saved: A
         return actions.attempt(language, act)
 
     def end(language: str) -> str:
-        mine = [job for job in page.jobs.all() if form.is_mine(job) and job.is_active]
-        running = [job for job in mine if job.is_running] or mine
-        return actions.attempt(language, lambda: page.jobs.stop(running[0].id) if running else None)
+        return actions.stop_at_work(language, page.jobs, form.is_mine)
 
     page.click(form.start, begin, form.fields, [form.told])
     page.click(form.stop, end, [], [form.told])

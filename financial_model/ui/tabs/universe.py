@@ -125,8 +125,7 @@ def build(page: Page) -> None:
         return actions.attempt(language, lambda: page.jobs.start("analyze", settings_of(stocks, as_of)))
 
     def end(language: str) -> str:
-        running = [job for job in page.jobs.all() if job.command == "analyze" and job.is_active]
-        return actions.attempt(language, lambda: page.jobs.stop(running[-1].id) if running else None)
+        return actions.stop_at_work(language, page.jobs, lambda job: job.command == "analyze")
 
     page.click(go, begin, [stocks, as_of], [told])
     page.click(stop, end, [], [told])
