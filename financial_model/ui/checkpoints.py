@@ -30,7 +30,7 @@ def _label(t: Translate, run: Run, which: str) -> str:
     if numbers := re.findall(r"\d+", which):
         words = dict(zip(("epoch", "step"), numbers, strict=False))
         word = t("checkpoint.step" if "step" in words else "checkpoint.epoch", **words)
-    rank_ic = run.best.get("valid_rank_ic")
+    rank_ic = run.measured(which).get("valid_rank_ic")
     score = f" · RankIC {figure(rank_ic, 3)}" if isinstance(rank_ic, (int, float)) else ""
     return f"{run.label} · {word}{score}"
 

@@ -15,7 +15,7 @@ from ..base.errors import BadSetting, DamagedFile, FinancialModelError, NoSuchRu
 from ..base.workspace import Workspace, check_name, read_json, write_json
 from ..training.run_files import hold_run
 from .job import Job
-from .trail import keep_epoch
+from .trail import best_of, keep_epoch
 
 RUN_FILE = re.compile(r"(?P<stem>(?P<name>.+)_(?P<stamp>\d{8}_\d{6}))_run\.json")
 # A stop in mid-epoch leaves epochN_stepM: N epochs, and M steps of the next.
@@ -37,7 +37,7 @@ class Run:
     label: str
     facts: dict[str, Any] = field(repr=False)
     history: tuple[dict[str, Any], ...] = field(repr=False)
-    """Its epochs, of a long run every second, fourth and so on, the best and the newest among them."""
+    """Its epochs, of a long run every second, fourth and so on, the bests and the newest among them."""
     checkpoints: tuple[str, ...] = ()
     """Relative to the workspace, the newest first."""
 
@@ -56,13 +56,24 @@ class Run:
         data = self.facts.get("data")
         return isinstance(data, dict) and data.get("is_simulated") is True
 
+    @property
+    def member_count(self) -> int:
+        count = self.settings.get("ensemble")
+        return count if isinstance(count, int) else 1
+
     @cached_property
     def best(self) -> dict[str, Any]:
-        """The epoch that validation chose, empty when none is done."""
-        if not self.history:
+        """What validation says of its best checkpoint (`trail.best_of`), empty when no epoch is done."""
+        return best_of(self.history)
+
+    def measured(self, which: str) -> dict[str, Any]:
+        """What validation says of the checkpoint "best", "final" or "epoch5", empty where it says nothing."""
+        if which == "best":
+            return self.best
+        if self.member_count > 1 or not self.history:
             return {}
-        best_epoch = self.history[-1].get("best_epoch")
-        return next((e for e in self.history if e.get("epoch") == best_epoch), self.history[-1])
+        epoch = self.history[-1].get("epoch") if which == "final" else which.removeprefix("epoch")
+        return next((one for one in self.history if str(one.get("epoch")) == str(epoch)), {})
 
     @property
     def epochs(self) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """What a job has told: where it stands, in a few events, and the points of its curves."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,9 +92,32 @@ def keep(points: list[Any], point: Any, spared: Callable[[Any], bool] = lambda _
 
 
 def keep_epoch(epochs: list[Event], epoch: Event) -> None:
-    """Append an epoch to those that are shown; the best one so far is never dropped."""
-    best = epoch.get("member"), epoch.get("best_epoch")
-    keep(epochs, epoch, lambda one: (one.get("member"), one.get("epoch")) == best)
+    """Append an epoch to those that are shown; the best one so far of each member is never dropped."""
+    best = best_epochs([*epochs, epoch]) if len(epochs) >= MAX_POINTS else []
+    keep(epochs, epoch, lambda one: any(one is other for other in best))
+
+
+def best_epochs(epochs: Sequence[Event]) -> list[Event]:
+    """The epoch that validation chose, of an ensemble that of each member; in their order."""
+    chosen = {number(one.get("member")): one.get("best_epoch") for one in epochs}
+    return [one for one in epochs if one.get("epoch") == chosen[number(one.get("member"))]]
+
+
+def best_of(epochs: Sequence[Event]) -> Event:
+    """What validation says of a run's best checkpoint, empty before the first epoch.
+
+    That of an ensemble holds each member at its own best, and nothing tells what they score together: its
+    figures are the means of the members'. So is the error, for all of them are judged on the same sessions.
+    `epoch` is that of the newest member, `members` how many the figures are means of.
+    """
+    best = best_epochs(epochs) or list(epochs[-1:])
+    if len(best) < 2:
+        return {**best[0], "members": 1} if best else {}
+    told = {**best[-1], "members": len(best)}
+    for name in ("valid_rank_ic", "valid_rank_ic_se", "valid_ic", "valid_loss"):
+        known = [number(one[name]) for one in best if isinstance(one.get(name), (int, float))]
+        told[name] = sum(known) / len(known) if len(known) == len(best) else None
+    return told
 
 
 def number(value: Any) -> float:

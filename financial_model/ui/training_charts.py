@@ -7,6 +7,7 @@ from ..base.config import INDUSTRIES
 from .job import Job
 from .live_chart import card, count_axis, empty_card, label, practice_mark, x_axis, y_axis
 from .theme import token
+from .trail import best_epochs
 from .translations import Translate, figure
 
 Z_95 = 1.96
@@ -85,13 +86,15 @@ def rank_ic_chart(job: Job | None, previous: Job | None, t: Translate) -> dict[s
         if x:
             mode = "lines+markers" if len(x) < 3 else "lines"
             traces.append(_line(x, y, token("accent"), t("train.chart.this"), 2.5, mode))
-            best = max(range(len(y)), key=y.__getitem__)
+            chosen = best_epochs(job.curves.epochs)
+            chosen = [one for one in chosen if isinstance(one.get("valid_rank_ic"), (int, float))]
+            places = [epoch_place(event) for event in chosen]
             traces.append(
                 {
                     "type": "scatter",
                     "mode": "markers",
-                    "x": [x[best]],
-                    "y": [y[best]],
+                    "x": places,
+                    "y": [event["valid_rank_ic"] for event in chosen],
                     "name": t("train.chart.best", value=""),
                     "marker": {
                         "size": 9,
@@ -101,9 +104,11 @@ def rank_ic_chart(job: Job | None, previous: Job | None, t: Translate) -> dict[s
                     "hoverinfo": "skip",
                 }
             )
-            text = t("train.chart.best", value=figure(y[best]))
             look = {"yshift": 16, "xshift": 0, "font": {"size": 11, "color": "@ink"}}
-            notes.append(label(text, x[best], y[best], xanchor=_side(x[best], job), **look))
+            if len(chosen) == 1:  # the labels of several members would lie over each other
+                place, value = places[0], chosen[0]["valid_rank_ic"]
+                text = t("train.chart.best", value=figure(value))
+                notes.append(label(text, place, value, xanchor=_side(place, job), **look))
     if not traces:
         why = "train.chart.empty"
         if job is not None and job.curves.epochs:

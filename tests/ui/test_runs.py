@@ -15,6 +15,8 @@ from financial_model.ui.tabs.runs import end_labels, overlay
 from financial_model.ui.trail import MAX_POINTS
 from financial_model.ui.translations import Translate
 
+from .test_trail import ENSEMBLE
+
 
 def write_run(workspace, stem="first_20180101_120000", checkpoints=("best",), history=True, **settings):
     folder = workspace.output_dir
@@ -77,6 +79,29 @@ def test_of_a_very_long_run_as_many_epochs_are_kept_as_can_be_seen(workspace, re
     assert len(run.history) <= MAX_POINTS
     assert (run.epochs[0], run.best["epoch"], run.history[0]["epoch"]) == (5000, 1234, 1)
     assert "history" not in run.facts
+
+
+def test_the_best_of_an_ensemble_is_said_of_its_best_checkpoint_alone(workspace, reader):
+    name = write_run(workspace, checkpoints=("best", "epoch1", "final"), ensemble=2)
+    lines = "".join(json.dumps(epoch) + "\n" for epoch in ENSEMBLE)
+    (workspace.root / f"{name}_metrics.jsonl").write_text(lines, encoding="utf-8")
+    (run,) = reader.all([])
+    assert run.best["valid_rank_ic"] == pytest.approx(0.07)
+    labels = [label for label, _ in listed_checkpoints([run], Translate("en"))]
+    assert labels == ["first · best · RankIC 0.070", "first · final", "first · epoch 1"]
+
+
+def test_a_checkpoint_of_one_member_carries_the_figure_of_its_own_epoch(workspace, reader):
+    name = write_run(workspace, checkpoints=("best", "epoch1", "epoch2_step3", "final"))
+    lines = "".join(json.dumps(epoch) + "\n" for epoch in ENSEMBLE[3:])
+    (workspace.root / f"{name}_metrics.jsonl").write_text(lines, encoding="utf-8")
+    labels = [label.split(" · ")[1:] for label, _ in listed_checkpoints(reader.all([]), Translate("en"))]
+    assert labels == [
+        ["best", "RankIC 0.050"],
+        ["final", "RankIC 0.030"],
+        ["epoch 1", "RankIC 0.040"],
+        ["stopped 3 steps after epoch 2"],
+    ]
 
 
 def test_files_of_others_and_torn_ones_are_passed_over(workspace, reader):

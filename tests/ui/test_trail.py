@@ -1,6 +1,6 @@
 import pytest
 
-from financial_model.ui.trail import MAX_POINTS, Curves, Trail
+from financial_model.ui.trail import MAX_POINTS, Curves, Trail, best_epochs, best_of
 
 
 def test_what_a_job_tells_is_bounded_however_long_it_runs():
@@ -27,3 +27,49 @@ def test_the_epochs_that_are_shown_are_bounded_and_the_best_is_among_them():
     assert len(shown) <= MAX_POINTS
     assert {1, 778} <= set(shown)
     assert shown[-50:] == list(range(9951, 10_001))
+
+
+def of_member(member, rank_ics, best_epoch, **more):
+    """The epochs of a member, of which the best was told from its own end on."""
+    return [
+        {
+            "kind": "epoch",
+            "time": 1.0,
+            "member": member,
+            "epoch": epoch,
+            "best_epoch": min(epoch, best_epoch),
+            "valid_rank_ic": rank_ic,
+            "valid_rank_ic_se": 0.004 * member,
+            "valid_loss": 1.0 - rank_ic,
+            **more,
+        }
+        for epoch, rank_ic in enumerate(rank_ics, start=1)
+    ]
+
+
+ENSEMBLE = [*of_member(1, [0.01, 0.02, 0.09], 3), *of_member(2, [0.04, 0.05, 0.03], 2)]
+
+
+def test_the_best_of_an_ensemble_is_the_mean_of_its_members_each_at_its_own_best_epoch():
+    assert [(one["member"], one["epoch"]) for one in best_epochs(ENSEMBLE)] == [(1, 3), (2, 2)]
+    best = best_of(ENSEMBLE)
+    assert (best["members"], best["epoch"]) == (2, 2)
+    assert best["valid_rank_ic"] == pytest.approx(0.07)
+    assert best["valid_rank_ic_se"] == pytest.approx(0.006)
+    assert best["valid_loss"] == pytest.approx(0.93)
+    assert best_of(of_member(1, [0.03, 0.01], 1))["valid_rank_ic"] == 0.03
+    assert best_of([]) == {}
+
+
+def test_a_figure_that_one_member_lacks_has_no_mean():
+    few = of_member(2, [0.01], 1, valid_rank_ic=None)
+    assert best_of([*of_member(1, [0.01], 1), *few])["valid_rank_ic"] is None
+
+
+def test_of_a_long_ensemble_the_best_epoch_of_each_member_is_kept():
+    curves = Curves()
+    for member in (1, 2, 3):
+        for event in of_member(member, [0.01] * 900, 137 + member):
+            curves.add(event)
+    assert len(curves.epochs) <= MAX_POINTS
+    assert [one["epoch"] for one in best_epochs(curves.epochs)] == [138, 139, 140]

@@ -22,6 +22,8 @@ from financial_model.ui.trail import Curves, Trail
 from financial_model.ui.training_charts import industry_chart, loss_chart, parts_chart, rank_ic_chart
 from financial_model.ui.translations import Translate
 
+from .test_trail import ENSEMBLE
+
 
 def values(**changed):
     form = values_of(TrainSettings(name="first"))
@@ -244,6 +246,17 @@ def test_the_figures_say_epoch_time_error_and_throughput(tmp_path):
     html = training_figures(Translate("en"), told(tmp_path))
     for text in ("/ 30 epochs", "6:40", "0.0600", "± 0.0048, best: epoch 3", "4,860", "samples/s"):
         assert text in html
+
+
+def test_of_an_ensemble_headline_and_chart_tell_each_member_at_its_best(tmp_path):
+    job = told(tmp_path)
+    job.live.epochs[:] = ENSEMBLE
+    html = training_figures(Translate("en"), job)
+    assert "0.0700" in html
+    assert "± 0.0060, mean of 2 members at best" in html
+    chart = rank_ic_chart(job, None, Translate("en"))
+    marker = next(trace for trace in chart["traces"] if trace.get("mode") == "markers")
+    assert marker["y"] == [0.09, 0.05]
 
 
 def test_the_share_of_an_ensemble_counts_all_its_members(tmp_path):

@@ -268,7 +268,8 @@ def _table(view: View, known: list[Run], ticked: list[str]) -> str:
         codes=[run.id for run in known],
         chosen=chosen,
     )
-    return widgets.card(t("runs.table"), f'<div class="scroll">{body}</div>', t("runs.table.sub"))
+    note = t("runs.table.ensembles") if any(run.member_count > 1 for run in known) else ""
+    return widgets.card(t("runs.table"), f'<div class="scroll">{body}</div>', t("runs.table.sub"), note)
 
 
 def _chosen(t: Translate, run: Run | None) -> str:

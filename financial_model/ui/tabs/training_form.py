@@ -18,6 +18,7 @@ from ..frame import Page
 from ..header import tab_of
 from ..job import Job
 from ..live_chart import LiveChart
+from ..trail import best_of
 from ..training_charts import industry_chart, loss_chart, parts_chart, rank_ic_chart
 from ..translations import Translate, figure
 from ..view import View
@@ -595,18 +596,14 @@ def training_figures(t: Translate, job: Job) -> str:
     else:
         entries.append((t("train.figure.took"), t.duration(used), ""))
     if epochs:
-        latest = epochs[-1]
-        best = next((e for e in reversed(epochs) if e.get("epoch") == latest.get("best_epoch")), latest)
+        best = best_of(epochs)
         error = best.get("valid_rank_ic_se")
-        small = (
-            t("train.figure.best", se=figure(error), epoch=best.get("epoch"))
-            if error is not None
-            else t("train.figure.best_only", epoch=best.get("epoch"))
-        )
+        told = ("mean" if best["members"] > 1 else "best") + ("_only" if error is None else "")
+        small = t(f"train.figure.{told}", se=figure(error), epoch=best.get("epoch"), count=best["members"])
         if best.get("valid_rank_ic") is not None:
             entries.append((t("train.figure.rank_ic"), figure(best["valid_rank_ic"]), small, "accent"))
             small = ""
-        entries.append((t("train.figure.valid_loss"), figure(latest.get("valid_loss"), 3), small))
+        entries.append((t("train.figure.valid_loss"), figure(best.get("valid_loss"), 3), small))
     if step.get("loss") is not None:
         entries.append((t("train.figure.loss"), figure(step["loss"], 3), ""))
     # A step alone says little: the last of an epoch is small, the first waits for its data.

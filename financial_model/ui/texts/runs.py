@@ -11,6 +11,11 @@ TEXTS = {
         "点选以叠加曲线；最后点选的可以改名、继续或删除",
         "click to overlay curves; the last one clicked can be renamed, resumed or deleted",
     ),
+    "runs.table.ensembles": (
+        "验证结果取最佳一轮；集成取各成员最佳的均值，不是它们合起来的得分。",
+        "Validation figures are those of the best epoch; of an ensemble the mean of its members at "
+        "their best, not what they score together.",
+    ),
     "runs.head.name": ("名称", "Name"),
     "runs.head.model": ("模型", "Model"),
     "runs.head.when": ("开始", "Started"),
