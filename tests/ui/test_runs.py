@@ -8,7 +8,7 @@ from financial_model.base.config import TrainSettings
 from financial_model.base.errors import BadSetting, NoSuchRun, UnsafePath, WorkspaceBusy
 from financial_model.base.workspace import write_json
 from financial_model.ui import runs
-from financial_model.ui.checkpoints import listed_checkpoints
+from financial_model.ui.checkpoints import MAX_WITHIN, choose_checkpoint, listed_checkpoints
 from financial_model.ui.jobs import Jobs
 from financial_model.ui.runs import RunReader
 from financial_model.ui.tabs.runs import end_labels, overlay
@@ -102,6 +102,54 @@ def test_a_checkpoint_of_one_member_carries_the_figure_of_its_own_epoch(workspac
         ["epoch 1", "RankIC 0.040"],
         ["stopped 3 steps after epoch 2"],
     ]
+
+
+EIGHT_RUNS = [f"basic_2018010{n}_120000" for n in range(1, 9)]
+
+
+def test_every_run_can_be_chosen_however_many_checkpoints_the_newer_ones_left(workspace, reader):
+    many = ("best", "final", *(f"epoch{n}" for n in range(5, 55, 5)))
+    for stem in EIGHT_RUNS:
+        write_run(workspace, stem=stem, checkpoints=many)
+    paths = [path for _, path in listed_checkpoints(reader.all([]), Translate("en"))]
+    newest_first = [f"output/{stem}_{which}.pt" for stem in EIGHT_RUNS[::-1] for which in ("best", "final")]
+    assert paths[:16] == newest_first
+    assert paths[16:26] == [f"output/{EIGHT_RUNS[-1]}_epoch{n}.pt" for n in range(5, 55, 5)], "by number"
+    assert len(paths) == 16 + MAX_WITHIN
+
+
+def test_what_a_stop_left_of_a_run_stands_with_the_best_of_others(workspace, reader):
+    write_run(workspace, stem=EIGHT_RUNS[0], checkpoints=("best", "epoch9", "epoch10"))
+    write_run(workspace, stem=EIGHT_RUNS[1], checkpoints=("epoch9_step3", "epoch10_step1", "epoch10"))
+    listed = [path.split("_120000_")[1] for _, path in listed_checkpoints(reader.all([]), Translate("en"))]
+    ends, within = ["epoch10_step1", "best"], ["epoch9_step3", "epoch10", "epoch9", "epoch10"]
+    assert listed == [f"{which}.pt" for which in ends + within]
+
+
+def test_a_chosen_checkpoint_stays_chosen_as_long_as_it_is_there(workspace, reader, built):
+    for stem in EIGHT_RUNS:
+        write_run(workspace, stem=stem, checkpoints=("best", *(f"epoch{n}" for n in range(1, 20))))
+    view = built().page.view("en")
+    cut, own = f"output/{EIGHT_RUNS[0]}_epoch19.pt", "models/mine.pt"
+    (workspace.root / "models").mkdir()
+    (workspace.root / own).write_bytes(b"weights")
+    for path, label in ((cut, f"{EIGHT_RUNS[0]} · epoch 19"), (own, own)):
+        update = choose_checkpoint(reader, view, path)
+        assert "value" not in update
+        assert update["choices"][-1] == (label, path)
+        assert "value" not in choose_checkpoint(reader, view, [path], is_many=True)
+        (workspace.root / path).unlink()
+        newest = f"output/{EIGHT_RUNS[-1]}_best.pt"
+        assert choose_checkpoint(reader, view, path)["value"] == newest
+        assert choose_checkpoint(reader, view, [path, cut], is_many=True)["value"] == [newest]
+
+
+@pytest.mark.parametrize(
+    "path", ["../x.pt", "~nosuch/x.pt", "a\0.pt", "x" * 300 + ".pt", "gone.pt", 3, ["a"]]
+)
+def test_what_is_no_checkpoint_gives_way_to_the_newest_best(workspace, reader, built, path):
+    name = write_run(workspace)
+    assert choose_checkpoint(reader, built().page.view("en"), path)["value"] == f"{name}_best.pt"
 
 
 def test_files_of_others_and_torn_ones_are_passed_over(workspace, reader):
