@@ -12,8 +12,11 @@ from financial_model.ui.job import Job
 from financial_model.ui.tabs.training_form import (
     FIELDS,
     PRESETS,
+    are_few,
     divisors,
+    passes_for,
     presets_of,
+    settings_column,
     settings_of,
     training_figures,
     values_of,
@@ -46,20 +49,50 @@ def test_settings_come_back_from_the_form_as_they_went_in(settings):
     assert settings_of([form[name] for name in FIELDS]) == settings
 
 
-def test_the_form_starts_with_the_defaults_of_the_shell():
-    assert settings_of(values()) == TrainSettings(name="first")
+@pytest.mark.parametrize("kind", ["conditional", "transformer"])
+def test_the_form_starts_with_the_defaults_of_the_shell(built, kind):
+    forms = []
+
+    def build(page):
+        with page.tab("multi" if kind == "conditional" else "basic"):
+            forms.append(settings_column(page, "first", is_conditional=kind == "conditional"))
+            forms[0].command.render()
+
+    built(build)
+    defaults = TrainSettings(name="first", model=ModelSettings(model=kind))
+    shown = {name: widget.value for name, widget in zip(FIELDS, forms[0].fields, strict=True)}
+    assert settings_of(list(shown.values())) == defaults
+    del shown["industry"]  # without the mode of one industry any will do
+    assert shown.items() <= values_of(defaults).items()
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("is_conditional", [True, False])
-def test_every_preset_can_be_trained(preset, is_conditional):
-    chosen = presets_of(is_conditional)[preset]
+@pytest.mark.parametrize("few", [True, False])
+def test_every_preset_can_be_trained(preset, few):
+    chosen = presets_of(few)[preset]
     assert settings_of(values(**chosen)).epochs == chosen["epochs"]
 
 
-def test_few_stocks_start_with_small_batches_and_many_passes():
-    chosen = presets_of(is_conditional=False)["recommended"]
-    assert (chosen["epochs"], chosen["batch_size"]) == (30, 64)
+def passes(codes, preset):
+    return tuple(presets_of(are_few(codes))[preset][name] for name in ("epochs", "batch_size"))
+
+
+def test_few_stocks_have_small_batches_and_many_passes_and_all_of_them_do_not():
+    assert passes("600519", "recommended") == passes("600519, 000001", "large") == (30, 64)
+    assert passes("600519", "quick") == (2, 64)
+    for codes in ("", "  ", ", ".join(f"60{n:04}" for n in range(11))):
+        assert passes(codes, "recommended") == (TrainSettings().epochs, TrainSettings().batch_size)
+        assert passes(codes, "quick") == (2, 512)
+
+
+def test_codes_that_are_written_into_the_form_bring_the_passes_of_its_preset_along():
+    for preset in PRESETS:
+        many, few = (list(presets_of(few)[preset].values()) for few in (False, True))
+        assert tuple(passes_for("600519", many)) == passes("600519", preset)
+        assert tuple(passes_for("", few)) == passes("", preset)
+        assert [one["__type__"] for one in passes_for("600519", few)] == ["update"] * 2
+    own = list((presets_of(False)["quick"] | {"epochs": 7}).values())
+    assert [one["__type__"] for one in passes_for("600519", own)] == ["update"] * 2, "a person's own stay"
 
 
 @pytest.mark.parametrize(

@@ -52,13 +52,42 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": TrainSettings().batch_size,
     },
 }
-# One or a few stocks are few samples: smaller batches and more passes over them, ended early by validation.
+# So few stocks are few samples: smaller batches and more passes over them, ended early by validation.
+FEW = 10
 FEW_STOCKS: dict[str, Any] = {"epochs": 30, "batch_size": 64}
+PASSES = tuple(FEW_STOCKS)
 
 
-def presets_of(is_conditional: bool) -> dict[str, dict[str, Any]]:
-    """The presets of a training tab."""
-    return PRESETS if is_conditional else {name: one | FEW_STOCKS for name, one in PRESETS.items()}
+def are_few(codes: Any) -> bool:
+    """Whether a form's codes are one or a few stocks; without any it trains on all, where a pass is long."""
+    return 0 < len(actions.words_of(codes)) <= FEW
+
+
+def presets_of(few: bool) -> dict[str, dict[str, Any]]:
+    """The presets of few stocks, or of many."""
+    if not few:
+        return PRESETS
+    return {
+        name: one | FEW_STOCKS | ({"epochs": one["epochs"]} if name == "quick" else {})
+        for name, one in PRESETS.items()
+    }
+
+
+def named_preset(presets: dict[str, dict[str, Any]], values: Sequence[Any]) -> str | None:
+    """Which of the presets these values are, None where one of them was changed."""
+    now = [str(value) for value in values]
+    return next((name for name, one in presets.items() if [str(v) for v in one.values()] == now), None)
+
+
+def passes_for(codes: Any, values: Sequence[Any]) -> list[Any]:
+    """Epochs and batch size of the preset that stands in the form, where its codes became few, or many again.
+
+    What a person has changed stays.
+    """
+    few = are_few(codes)
+    wanted = presets_of(few)
+    name = None if named_preset(wanted, values) else named_preset(presets_of(not few), values)
+    return [wanted[name][field] if name else gr.skip() for field in PASSES]
 
 
 # The fields of the form in the order in which handlers are handed them.
@@ -183,6 +212,8 @@ class Form:
     hint: Any
     told: Any
     command: Any
+    filled: Any
+    """The codes that settings of an earlier run have put into the form, until a person changes them."""
 
     @property
     def fields(self) -> list[Any]:
@@ -194,10 +225,8 @@ class Form:
 
 def settings_column(page: Page, tab: str, is_conditional: bool) -> Form:
     """Preset, mode, two open groups, closed groups, the button, one line on what it does."""
-    few = {} if is_conditional else FEW_STOCKS
     kind: ModelName = "conditional" if is_conditional else "transformer"
-    defaults = TrainSettings(name=tab, model=ModelSettings(model=kind), **few)
-    start_values = values_of(defaults)
+    start_values = values_of(TrainSettings(name=tab, model=ModelSettings(model=kind)))
     made: dict[str, Any] = {}
 
     def number(name: str, key: str | None = None, precision: int | None = 0, **options: Any) -> None:
@@ -211,9 +240,9 @@ def settings_column(page: Page, tab: str, is_conditional: bool) -> Form:
             **options,
         )
 
-    def text(name: str) -> None:
+    def text(name: str, **told: Any) -> None:
         made[name] = page.make(
-            gr.Textbox, f"train.{name}", value=start_values[name], min_width=100, max_lines=1
+            gr.Textbox, f"train.{name}", value=start_values[name], told=told, min_width=100, max_lines=1
         )
 
     with gr.Column(scale=0, min_width=304, elem_classes=["settings", "card"]):
@@ -257,7 +286,7 @@ def settings_column(page: Page, tab: str, is_conditional: bool) -> Form:
             if is_conditional:
                 made["codes"] = gr.State("")
             else:
-                text("codes")
+                text("codes", few=FEW)
         with page.make(gr.Accordion, "train.group.training", open=True, elem_classes="fold"):
             made["loss"] = page.make(
                 gr.Dropdown,
@@ -325,7 +354,7 @@ def settings_column(page: Page, tab: str, is_conditional: bool) -> Form:
         told = gr.HTML("", apply_default_css=False, elem_id=f"{tab}-told")
         hint = gr.HTML("", apply_default_css=False)
     command = gr.HTML("", apply_default_css=False, render=False)
-    form = Form(tab, is_conditional, made, start, stop, hint, told, command)
+    form = Form(tab, is_conditional, made, start, stop, hint, told, command, filled=gr.State(None))
     told_folds = (told_architecture, told_conditions, told_speed, told_naming)
     _connect(page, form, preset, told_folds, saved, save)
     return form
@@ -334,10 +363,11 @@ def settings_column(page: Page, tab: str, is_conditional: bool) -> Form:
 def _connect(page: Page, form: Form, preset: Any, folds: Sequence[Any], saved: Any, save: Any) -> None:
     made = form.widgets
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    presets = presets_of(form.is_conditional)
-    preset_fields = list(presets["quick"])
+    preset_fields = list(PRESETS["quick"])
+    preset_inputs = [made["codes"], *(made[name] for name in preset_fields)]
 
-    def apply_preset(name: str) -> list[Any]:
+    def apply_preset(name: str, codes: Any) -> list[Any]:
+        presets = presets_of(are_few(codes))
         chosen = presets.get(name, presets["recommended"])
         updates: list[Any] = [chosen[field] for field in preset_fields]
         # Heads after hidden: the choices must fit before the value does.
@@ -346,7 +376,7 @@ def _connect(page: Page, form: Form, preset: Any, folds: Sequence[Any], saved: A
         )
         return updates
 
-    preset.input(apply_preset, [preset], [made[field] for field in preset_fields], **quiet)
+    preset.input(apply_preset, [preset, made["codes"]], [made[field] for field in preset_fields], **quiet)
 
     def fit_heads(hidden: Any, heads: Any) -> Any:
         fitting = divisors(hidden)
@@ -361,6 +391,16 @@ def _connect(page: Page, form: Form, preset: Any, folds: Sequence[Any], saved: A
     else:
         made["kind"].change(
             lambda kind: gr.update(interactive=kind != "lstm"), [made["kind"]], [made["heads"]], **quiet
+        )
+
+        def follow_codes(filled: Any, codes: Any, *values: Any) -> list[Any]:
+            if codes == filled:
+                return [gr.skip()] * (1 + len(PASSES))
+            return [None, *passes_for(codes, values)]
+
+        # Gradio tells as input what is typed, and neither what is pasted nor what is deleted.
+        made["codes"].change(
+            follow_codes, [form.filled, *preset_inputs], [form.filled, *(made[f] for f in PASSES)], **quiet
         )
 
     summarised: tuple[str, ...] = (
@@ -397,12 +437,10 @@ def _connect(page: Page, form: Form, preset: Any, folds: Sequence[Any], saved: A
         )
         return [escape(text) for text in told]
 
-    def name_preset(t: Translate, *values: Any) -> list[Any]:
-        """The preset that the values are, none once one of them was changed."""
-        now = [str(value) for value in values]
-        return [next((n for n, p in presets.items() if [str(p[f]) for f in preset_fields] == now), None)]
+    def name_preset(t: Translate, codes: Any, *values: Any) -> list[Any]:
+        return [named_preset(presets_of(are_few(codes)), values)]
 
-    page.derive([preset], name_preset, [made[name] for name in preset_fields])
+    page.derive([preset], name_preset, preset_inputs)
     page.derive(folds, summarise, [made[name] for name in summarised])
 
     def tell_command(t: Translate, *values: Any) -> list[str]:
@@ -444,7 +482,7 @@ def _connect(page: Page, form: Form, preset: Any, folds: Sequence[Any], saved: A
     page.click(save, save_settings, form.fields, [form.told, saved])
 
     def load_settings(language: str, name: str | None) -> list[Any]:
-        nothing = [gr.skip()] * len(FIELDS)
+        nothing = [gr.skip()] * (1 + len(FIELDS))
         if not name:
             return [gr.skip(), "", *nothing]
         loaded: list[TrainSettings] = []
@@ -463,7 +501,8 @@ def _connect(page: Page, form: Form, preset: Any, folds: Sequence[Any], saved: A
             *fill(form, loaded[0]),
         ]
 
-    saved.input(load_settings, [page.language, saved], [form.told, form.command, *form.fields], **quiet)
+    outputs = [form.told, form.command, form.filled, *form.fields]
+    saved.input(load_settings, [page.language, saved], outputs, **quiet)
 
     def remember(view: View) -> list[Any]:
         """The settings of the run that goes on, or of the last one, so that a reload finds them."""
@@ -474,10 +513,10 @@ def _connect(page: Page, form: Form, preset: Any, folds: Sequence[Any], saved: A
                 settings = TrainSettings.from_json(job.settings)
         if settings is None:
             values = [widget.value for widget in form.fields]
-            return [*tell_command(view.t, *values), *[gr.skip()] * len(FIELDS)]
+            return [*tell_command(view.t, *values), *[gr.skip()] * (1 + len(FIELDS))]
         return [*tell_command(view.t, *fields_of(form, settings)), *fill(form, settings)]
 
-    page.on_open([form.command, form.told, *form.fields], remember)
+    page.on_open([form.command, form.told, form.filled, *form.fields], remember)
 
 
 def fields_of(form: Form, settings: TrainSettings) -> list[Any]:
@@ -489,10 +528,10 @@ def fields_of(form: Form, settings: TrainSettings) -> list[Any]:
 
 
 def fill(form: Form, settings: TrainSettings) -> list[Any]:
-    """Updates that put settings into the form."""
+    """Updates that put settings into the form: which codes they have, then its fields."""
     values = dict(zip(FIELDS, fields_of(form, settings), strict=True))
     heads = gr.update(choices=divisors(values["hidden"]), value=values["heads"])
-    return list((values | {"heads": heads}).values())
+    return [values["codes"], *(values | {"heads": heads}).values()]
 
 
 def list_saved(workspace: Workspace) -> list[str]:

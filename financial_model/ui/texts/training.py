@@ -37,7 +37,10 @@ TEXTS = {
     "train.max_stocks.placeholder": ("全部", "all"),
     "train.codes": ("指定代码（可选）", "Stock codes (optional)"),
     "train.codes.placeholder": ("例：600519, SZ000001", "e.g. 600519, SZ000001"),
-    "train.codes.help": ("只用这些股票训练；留空为全部", "trains on these alone; all when empty"),
+    "train.codes.help": (
+        "只用这些股票训练，留空为全部；不超过 {few} 只时，预设改用小批次、多轮数",
+        "trains on these alone, on all when empty; for up to {few} presets take small batches, more epochs",
+    ),
     "train.context": ("回看长度", "Context"),
     "train.context.help": ("看过去多少个交易日，8–512", "sessions seen, 8 to 512"),
     "train.prediction": ("预测步数", "Steps ahead"),
