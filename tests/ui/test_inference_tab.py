@@ -17,7 +17,7 @@ from financial_model.ui.forecaster import Forecaster, chance_of_rise, past_forec
 from financial_model.ui.market_status import read_market
 from financial_model.ui.ranking import interval_bar, narrow, ranking_columns, ranking_table
 from financial_model.ui.stock_search import StockSearch
-from financial_model.ui.tabs.inference import sample_count, scan_settings, steps_card
+from financial_model.ui.tabs.inference import own_result, sample_count, scan_settings, steps_card
 from financial_model.ui.translations import Translate
 from financial_model.workflows.scan_universe import scan_universe
 
@@ -224,6 +224,33 @@ def test_the_toolbar_s_values_become_settings_or_an_error_in_place():
     ):
         with pytest.raises(BadSetting):
             act()
+
+
+OWN = {
+    "out": "small_forecast.csv",
+    "is_simulated": True,
+    "notes": [
+        {"key": "own_bars_other", "zh": "收盘价都不一致", "en": "its closes match neither"},
+        {"key": "unlearned_stock", "zh": "模型没有学过", "en": "The model did not learn from it"},
+    ],
+    "forecasts": [
+        {"code": "SH600000", "as_of": "2024-06-03", "step": 1}
+        | {"q05": -0.1, "q25": -0.05, "q50": 0.0, "q75": 0.05, "q95": 0.1}
+    ],
+}
+
+
+def test_a_forecast_of_an_own_file_tells_what_its_figures_rest_on(make_jobs, wait, built):
+    jobs = make_jobs({"result": OWN}).open()
+    job = jobs.start("forecast", ForecastSettings(checkpoint="output/a.pt", bars="mine.csv"))
+    wait(lambda: jobs.get(job.id).state == "done")
+    page = built(jobs=jobs).page
+    for language, texts in (
+        ("en", ["its closes match neither", "The model did not learn from it", "practice market"]),
+        ("zh", ["收盘价都不一致", "模型没有学过", "练习行情"]),
+    ):
+        shown = own_result(page, page.view(language), jobs.get(job.id))
+        assert [text for text in texts if text not in shown] == []
 
 
 @pytest.mark.browser

@@ -484,7 +484,7 @@ def _ranked(
 
 
 def own_result(page: Page, view: View, job: Job | None) -> str:
-    """Where the forecast of a file of the user's own stands, and its quantiles."""
+    """Where the forecast of a file of the user's own stands; its quantiles and what they rest on."""
     t = view.t
     if job is None:
         return ""
@@ -513,4 +513,6 @@ def own_result(page: Page, view: View, job: Job | None) -> str:
     head = t(
         "inference.own.done", code=rows[0]["code"], date=date.fromisoformat(rows[0]["as_of"]).isoformat()
     )
-    return widgets.message(head) + f'<div class="scroll">{table}</div><p class="note">{link}</p>'
+    mark = widgets.tag(t("word.practice_tag"), "warn") if result.get("is_simulated") else ""
+    told = widgets.message(head) + widgets.notes(t.language, result)
+    return f'{told}<div class="scroll">{table}</div><p class="note">{mark}{link}</p>'

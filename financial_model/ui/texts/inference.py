@@ -123,9 +123,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "inference.tradable": ("剔除涨跌停与 ST", "Without limit-locked and ST"),
     "inference.own": ("用自己的 CSV 预测", "Forecast a CSV of your own"),
     "inference.own.told": (
-        "日线 CSV：日期、开、高、低、收、成交量；价格视为已复权，日期须在面板之内。文件只在本机读取。",
-        "Daily bars: date, open, high, low, close, volume. Prices count as adjusted; dates must be sessions "
-        "of the panel. The file is read on this machine only.",
+        "日线 CSV：日期、开、高、低、收、成交量，日期须在面板之内。文件名是代码（如 SH600519.csv）时，"
+        "按已存的收盘价认出不复权价格并复权；其余按已复权处理，结果会说明是哪一种。文件只在本机读取。",
+        "Daily bars: date, open, high, low, close, volume; dates must be sessions of the panel. In a file "
+        "named by its code (such as SH600519.csv) raw prices are recognised by the closes stored, and "
+        "adjusted; others count as adjusted, and the result says which. It is read on this machine only.",
     ),
     "inference.own.path": ("CSV 文件路径", "Path of the CSV"),
     "inference.own.path.placeholder": ("例如 D:\\data\\600519.csv", "such as D:\\data\\600519.csv"),
