@@ -43,3 +43,22 @@ def test_codes_bring_the_passes_of_few_stocks_along_and_saved_settings_stay_as_t
         shows("4", "2048", preset="")
         window.leave()
         window.check()
+
+
+def test_the_help_of_no_field_leaves_the_column_of_settings(chromium, tmp_path):  # noqa: F811
+    with running_page(tmp_path, port=18996) as url:
+        window = Visit(chromium, url, language="en")
+        for tab in ("basic", "multi"):
+            window.tab(tab)
+            outside = window.page.evaluate(
+                """(tab) => {
+                  const column = document.querySelector(`#tab-${tab} .settings`).getBoundingClientRect();
+                  return [...document.querySelectorAll(`#tab-${tab} .settings .info-text`)].filter((one) => {
+                    const box = one.getBoundingClientRect();
+                    return box.width && (box.left < column.left || box.right > column.right);
+                  }).map((one) => one.textContent); }""",
+                tab,
+            )
+            assert outside == []
+        window.leave()
+        window.check()
