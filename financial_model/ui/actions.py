@@ -1,6 +1,7 @@
 """What a person can ask the page to do, said once for its buttons and its interface to programs."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ..base.config import DownloadSettings, ImportSettings, PanelSettings, Settings, SimulateSettings
@@ -54,13 +55,9 @@ def download_settings(
 
 def import_settings(path: str, max_stocks: Any = None, volume_unit: Any = None) -> ImportSettings:
     """Settings of an import; BadSetting where the path is empty or is not there."""
-    text = path.strip().strip('"')
-    try:
-        found = user_path(text).resolve(strict=True) if text else None
-    except (UnsafePath, OSError, RuntimeError):  # no path, not there, too long, a link that leads to itself
-        found = None
+    found = existing_path(path)
     if found is None:
-        raise BadSetting("path", text[:200], "a folder or file that exists")
+        raise BadSetting("path", written_path(path)[:200], "a folder or file that exists")
     return ImportSettings.from_json(
         {
             "path": str(found),
@@ -68,6 +65,20 @@ def import_settings(path: str, max_stocks: Any = None, volume_unit: Any = None) 
             "volume_unit": volume_unit or None,
         }
     )
+
+
+def existing_path(text: Any) -> Path | None:
+    """The file or folder that a person wrote, None where there is none."""
+    path = written_path(text)
+    try:
+        return user_path(path).resolve(strict=True) if path else None
+    except (UnsafePath, OSError, RuntimeError):  # no path, not there, too long, a link that leads to itself
+        return None
+
+
+def written_path(text: Any) -> str:
+    """A path as it stands in a field, without the quotation marks that copying it brings along."""
+    return str(text or "").strip().strip('"')
 
 
 def words_of(text: Any) -> list[str]:

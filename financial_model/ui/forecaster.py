@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base.config import QUANTILE_LEVELS
+from ..base.errors import FinancialModelError
 from ..base.progress import Progress
 from ..base.workspace import Workspace
 from ..data.reference_store import ReferenceStore
@@ -41,8 +42,11 @@ class Forecaster:
         self._predictor: Predictor | None = None
 
     def is_loaded(self, checkpoint: str) -> bool:
-        """Whether a forecast with this checkpoint would answer at once."""
-        return self._predictor is not None and self._key == self._key_of(checkpoint)
+        """Whether a forecast with this checkpoint would answer at once; what cannot be one is not loaded."""
+        try:
+            return self._predictor is not None and self._key == self._key_of(checkpoint)
+        except FinancialModelError:
+            return False
 
     def stock(self, checkpoint: str, code: str, as_of: date | None, samples: int) -> Json:
         """What is known and forecast of a stock as of a session; errors are those of the predictor."""

@@ -16,8 +16,16 @@ from financial_model.ui.forecast_charts import accuracy_chart, fan_chart, hits_c
 from financial_model.ui.forecaster import Forecaster, chance_of_rise, past_forecasts
 from financial_model.ui.market_status import read_market
 from financial_model.ui.ranking import interval_bar, narrow, ranking_columns, ranking_table
+from financial_model.ui.result_reader import ResultReader
 from financial_model.ui.stock_search import StockSearch
-from financial_model.ui.tabs.inference import own_result, sample_count, scan_settings, steps_card
+from financial_model.ui.tabs import inference
+from financial_model.ui.tabs.inference import (
+    _is_ranked,
+    own_result,
+    sample_count,
+    scan_settings,
+    steps_card,
+)
 from financial_model.ui.translations import Translate
 from financial_model.workflows.scan_universe import scan_universe
 
@@ -251,6 +259,29 @@ def test_a_forecast_of_an_own_file_tells_what_its_figures_rest_on(make_jobs, wai
     ):
         shown = own_result(page, page.view(language), jobs.get(job.id))
         assert [text for text in texts if text not in shown] == []
+
+
+@pytest.mark.parametrize("path", ["", "~nosuch/x.csv", "x" * 300 + ".csv", "a\0b.csv", "/", "gone.csv"])
+def test_a_path_of_an_own_file_that_leads_nowhere_is_told_in_place(built, path):
+    told = built(inference.build).press("inference-own-go", "en", "output/a.pt", "", path)
+    assert "No bars in" in told
+
+
+def test_without_a_panel_enter_in_as_of_says_so_and_starts_nothing(make_jobs, wait, built, workspace):
+    jobs = make_jobs({"result": {"as_of": "2024-06-03", "ranking": []}}).open()
+    scan = jobs.start("scan", scan_settings("output/a.pt", ""))
+    wait(lambda: jobs.get(scan.id).state == "done")
+    tab = built(inference.build, jobs=jobs)
+    told, *_ = tab.press("inference-as-of", "en", "output/a.pt", "", "2024-06-03", 0, event="submit")
+    assert "There is no panel at" in told
+    assert [job.id for job in jobs.all()] == [scan.id]
+    assert not _is_ranked(tab.page.view("en"), ResultReader(), scan_settings("output/a.pt", ""))
+
+
+@pytest.mark.parametrize("path", ["../x", "~nosuch/x.pt", "a\0b"])
+def test_what_can_be_no_checkpoint_is_not_loaded(forecaster, told, path):
+    assert forecaster.is_loaded(told["checkpoint"])
+    assert not forecaster.is_loaded(path)
 
 
 @pytest.mark.browser

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from ...base.config import ForecastSettings
-from ...base.errors import BadSetting, FinancialModelError, NoBarsFound
+from ...base.errors import BadSetting, FinancialModelError, NoBarsFound, NoPanel
 from .. import actions, widgets
 from ..checkpoints import choose_checkpoint
 from ..command_line import command_line
@@ -204,6 +204,8 @@ def build(page: Page) -> None:
         def rank() -> None:
             settings = scan_settings(checkpoint, as_of)
             sample_count(samples)
+            if not view.market.has_panel:  # Enter in a field asks too, and no button that rests keeps it back
+                raise NoPanel(view.workspace.panel_path)
             if not _is_ranked(view, reader, settings):
                 page.jobs.start("scan", settings)
 
@@ -255,14 +257,12 @@ def build(page: Page) -> None:
 
     def begin_own(language: str, checkpoint: str | None, as_of: str | None, path: str) -> str:
         def act() -> None:
-            text = (path or "").strip().strip('"')
-            if not text or "\0" in text or not Path(text).expanduser().is_file():
-                raise NoBarsFound(Path(text[:300].replace("\0", "")), "a CSV file")
-            settings = scan_settings(checkpoint, as_of).to_json()
-            page.jobs.start(
-                "forecast",
-                ForecastSettings.from_json(settings | {"bars": str(Path(text).expanduser().resolve())}),
-            )
+            found = actions.existing_path(path)
+            if found is None or not found.is_file():
+                shown = actions.written_path(path)[:300].replace("\0", "")
+                raise NoBarsFound(Path(shown), "a CSV file")
+            settings = scan_settings(checkpoint, as_of).to_json() | {"bars": str(found)}
+            page.jobs.start("forecast", ForecastSettings.from_json(settings))
 
         return actions.attempt(language, act)
 
@@ -349,7 +349,10 @@ def _is_ranked(view: View, reader: ResultReader, settings: ForecastSettings) -> 
     job = view.latest("scan")
     if job is None or job not in mine or job.state != "done":
         return False
-    if (job.ended_at or 0) < view.workspace.panel_path.stat().st_mtime:
+    try:
+        if (job.ended_at or 0) < view.workspace.panel_path.stat().st_mtime:
+            return False
+    except FileNotFoundError:
         return False
     asked = settings.as_of.isoformat() if settings.as_of else view.market.last_session
     return (reader.of(job) or {}).get("as_of") == asked
