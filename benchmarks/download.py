@@ -28,6 +28,7 @@ sys.path.insert(0, str(REPOSITORY))
 from financial_model.base.config import DownloadSettings  # noqa: E402
 from financial_model.base.progress import Progress  # noqa: E402
 from financial_model.base.workspace import Workspace  # noqa: E402
+from financial_model.data.quality import Judge  # noqa: E402
 from financial_model.data.tdx_client import Patience, TdxHq_API  # noqa: E402
 from financial_model.data.tdx_market import Plan, fetch_code  # noqa: E402
 from financial_model.data.tdx_protocol import MARKETS  # noqa: E402
@@ -70,9 +71,14 @@ def our_connection(port: int, codes: list[str]) -> int:
     """Bars that one connection of ours fetches, decodes and checks, facts included."""
     server = probe(Server(f"127.0.0.1:{port}"), Patience())
     session = QuoteSession(ServerPool([server], Patience()), Patience(), threading.Event())
-    bars = 0
+    start, bars = date(1990, 1, 1), 0
+    with tempfile.TemporaryDirectory() as folder:
+        judge = Judge.of_workspace(Workspace(folder))
+    index = fetch_code(session, Plan("SH000001", start, None), judge).bars
+    assert index is not None
+    judge = judge.learning(index)
     for code in codes:
-        fetched = fetch_code(session, Plan(code, date(1990, 1, 1), None))
+        fetched = fetch_code(session, Plan(code, start, None), judge)
         bars += fetched.new_count
     session.close()
     return bars

@@ -83,14 +83,17 @@ class BarStore:
         """Where rows lie that cannot be right; see `quality`."""
         return self.workspace.stock_data_dir / "set_aside" / f"{code}.csv"
 
-    def set_aside(self, bars: Bars) -> None:
-        """Add rows that cannot be right to the file of such rows of their code; each is kept once."""
+    def set_aside(self, bars: Bars) -> int:
+        """Add rows that cannot be right to the file of such rows of their code; how many it did not have."""
         path = self.set_aside_path(bars.code)
         lines = table_text(bars.columns()).decode().splitlines()
-        if path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines() + lines[1:]
-        with write_atomically(path) as file:
-            file.write(("\n".join(dict.fromkeys(lines)) + "\n").encode())
+        before = path.read_text(encoding="utf-8").splitlines() if path.is_file() else lines[:1]
+        known = set(before)
+        new = [line for line in dict.fromkeys(lines[1:]) if line not in known]
+        if new:
+            with write_atomically(path) as file:
+                file.write(("\n".join(before + new) + "\n").encode())
+        return len(new)
 
     def metadata(self) -> dict[str, Any]:
         """What metadata.json says; empty tables when nothing was written yet, DamagedFile when it is none."""

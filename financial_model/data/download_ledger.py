@@ -1,14 +1,14 @@
 """What a download has brought and what it could not: the files it leaves, in the order that survives a kill.
 
-A stock's bars are written first, the tables of facts after them, metadata.json last, every few seconds. What
-metadata does not speak of is fetched again after a kill, and gives the same files.
+A stock's bars are written first. Every few seconds follow the tables of facts, the report of quality, and
+metadata.json last. What metadata does not speak of is fetched again after a kill, and gives the same files.
 """
 
 import re
 import time
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,9 @@ from ..base.workspace import Workspace, write_atomically
 from ..market.codes import is_index
 from .bar_store import BarStore, describe
 from .csv_source import table_text
-from .reference_store import ReferenceStore, make_facts
+from .intake import Intake
+from .quality import Judged
+from .reference_store import ReferenceStore, facts_of_rows, make_facts
 from .source import BAR_COLUMNS, Bars
 from .tdx_market import Fetched, Universe
 
@@ -38,12 +40,20 @@ ST_NAME = re.compile(r"S?\*?ST")
 BLOCK_COLUMNS = ("code", "kind", "block", "from", "to")
 
 
+class Written(NamedTuple):
+    """What the writing of one code took: the bytes of its file, and rows newly set aside."""
+
+    bytes: int
+    set_aside: int
+
+
 class DownloadLedger:
     """The store, the facts and the metadata of one run; used by one thread."""
 
     def __init__(self, workspace: Workspace, now: datetime) -> None:
         self.workspace, self.now = workspace, now
         self.store, self.reference = BarStore(workspace), ReferenceStore(workspace)
+        self.intake = Intake(self.store)
         metadata = self.store.metadata()
         self.entries: dict[str, dict[str, Any]] = dict(metadata["codes"])
         self.retries: dict[str, dict[str, Any]] = dict(metadata.get("retries", {}))
@@ -67,6 +77,7 @@ class DownloadLedger:
             and entry.get("checked") == str(newest)
             and str(entry.get("asked_from", "9999")) <= start.isoformat()
             and code in self.store
+            and code in self.intake.report.bars
         )
 
     def is_complete(self, code: str, start: date) -> bool:
@@ -76,17 +87,17 @@ class DownloadLedger:
             return False
         return entry.get("source") != SOURCE or str(entry.get("asked_from", "9999")) <= start.isoformat()
 
-    def write(self, fetched: Fetched) -> int:
-        """Write one code's bars, and first what they revise; gives bytes. For any thread, each code once."""
+    def write(self, fetched: Fetched) -> Written:
+        """Write one code's bars, and first what they revise or lose. For any thread, each code once."""
         if fetched.revised is not None:
             self._keep_revision(fetched.revised)
-        if fetched.bars is None:
-            return 0
-        self.store.write(fetched.bars)
-        return self.store.path_of(fetched.code).stat().st_size
+        set_aside = self.intake.write(fetched.judged, fetched.bars)
+        size = self.store.path_of(fetched.code).stat().st_size if fetched.bars is not None else 0
+        return Written(size, set_aside)
 
-    def keep(self, fetched: Fetched, start: date, newest: np.datetime64 | None) -> None:
+    def keep(self, fetched: Fetched, set_aside: int, start: date, newest: np.datetime64 | None) -> None:
         """Note what was fetched of one code, once its bars are written."""
+        self.intake.note(fetched.judged, set_aside)
         code = fetched.code
         bars = fetched.bars if fetched.bars is not None else self.store.read(code)
         old = self.entries.get(code, {})
@@ -96,8 +107,6 @@ class DownloadLedger:
             "checked": str(newest) if newest is not None else None,
             "asked_from": min(since, str(old.get("asked_from", since))),
         }
-        if fetched.dropped:
-            others["unusable"] = fetched.dropped
         revisions = int(old.get("revisions", 0)) + (fetched.revised is not None)
         if revisions:
             others["revisions"] = revisions
@@ -106,6 +115,10 @@ class DownloadLedger:
         self.retries.pop(code, None)
         if not is_index(code):
             self._facts.append(fetched)
+
+    def keep_unusable(self, judged: Judged) -> None:
+        """Note a code of which no bar can be used; what is held of it stays."""
+        self.intake.note(judged, self.intake.write(judged, None))
 
     def fail(self, code: str, name: str, kind: str, reason: str, tries: int) -> dict[str, Any]:
         """Note that a code could not be had, and when it is worth another try."""
@@ -160,10 +173,11 @@ class DownloadLedger:
             self.flush()
 
     def flush(self) -> None:
-        """Write the facts that came, then the metadata of what is written."""
+        """Write the facts that came and the report, then the metadata of what is written."""
         began = time.monotonic()
         if self._facts:
             self._merge_facts(self._facts)
+        self.intake.write_report()
         self.store.update_metadata(
             simulated=False,
             codes=self._entries,
@@ -180,8 +194,7 @@ class DownloadLedger:
         for name in ("corporate_actions", "share_capital"):
             rows = [row for fetched in batch if fetched.actions for row in getattr(fetched.actions, name)]
             if rows:
-                columns = {column: [row[column] for row in rows] for column in rows[0]}
-                self.reference.merge(name, make_facts(name, columns), {row["code"] for row in rows})
+                self.reference.merge(name, facts_of_rows(name, rows), {row["code"] for row in rows})
         self._merge_fundamentals(batch)
         dates = {
             fetched.code: fetched.finance.list_date

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ..base.errors import DamagedFile
 from ..base.workspace import Workspace, read_json, write_atomically, write_json
-from ..market.calendar import CLOSED, UNKNOWN, Calendar
+from ..market.calendar import CLOSED, UNKNOWN, Calendar, are_among
 from ..market.codes import board_of
 from ..market.rules import free_sessions, limit_thousandths, price_limits
 from .adjust import Adjustment, adjust_backward
@@ -53,6 +53,8 @@ HALF_TICK = 0.005
 # A first bar this long after the market's first is taken for a listing where no list date is known.
 LISTING_GAP = np.timedelta64(30, "D")
 EXAMPLES_PER_FINDING = 20
+# What is found again each time of all the bars of a code; anything else is said of a row as it came.
+OF_ALL_BARS = ("amount_outside", "beyond_limit", "impossible_action")
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,22 @@ class Finding:
 
 @dataclass(frozen=True)
 class Judged:
-    """The bars that may be used, the rows set aside (as they came), and why."""
+    """The bars that may be used, the rows set aside (as they came), and why.
+
+    all_bars: those held before, and these in place of theirs. came: the sessions of all rows that came.
+    """
 
     bars: Bars
     set_aside: Bars
     findings: list[Finding]
+    all_bars: Bars
+    came: npt.NDArray[np.datetime64]
+
+    @property
+    def first_reason(self) -> str:
+        """Why no row can be used, by its first finding."""
+        first = self.findings[0] if self.findings else None
+        return f"{first.date}: {first.finding} ({first.detail})" if first else "it has no rows"
 
 
 def usable_rows(bars: Bars) -> Mask:
@@ -106,17 +119,28 @@ class Judge:
     def of_workspace(cls, workspace: Workspace, indices: Iterable[Bars] = ()) -> "Judge":
         """A judge with the facts of a workspace and the sessions of the given indices."""
         store = ReferenceStore(workspace)
-        learned = [bars.take(usable_rows(bars)).date for bars in indices]
-        sessions = np.concatenate([np.empty(0, "datetime64[D]"), *learned])
         facts = {name: store.read(name) for name in ("corporate_actions", "st_periods", "stock_list")}
-        return cls(
-            Calendar(store.calendar_overrides(), sessions), facts, sessions.min() if len(sessions) else None
-        )
+        return cls(Calendar(store.calendar_overrides()), facts).learning(*indices)
 
-    def judge(self, bars: Bars) -> Judged:
-        """What of these raw bars may be used; prices and amounts are never changed."""
+    def learning(self, *indices: Bars) -> "Judge":
+        """The same judge, who has seen the sessions of these indices as well."""
+        seen = [bars.take(usable_rows(bars)).date for bars in indices]
+        sessions = np.concatenate([self.calendar.learned, *seen])
+        first = sessions.min() if len(sessions) else self.first_session
+        return Judge(Calendar(self.calendar.overrides, sessions), self.facts, first)
+
+    def knowing(self, facts: Mapping[str, Facts]) -> "Judge":
+        """The same judge with these tables in place of his own, for a code whose facts came with its bars."""
+        return Judge(self.calendar, {**self.facts, **facts}, self.first_session)
+
+    def judge(self, bars: Bars, held: Bars | None = None) -> Judged:
+        """What of these raw bars may be used; prices and amounts are never changed.
+
+        held: the bars of this code that were judged before. A history that comes in pieces is judged as one:
+        a move by the close before it, a volume beside all others.
+        """
         found: list[Finding] = []
-        code = bars.code
+        code, came = bars.code, bars.date
         if len(bars) > 1 and (bars.date[1:] < bars.date[:-1]).any():
             late = np.flatnonzero(bars.date[1:] < bars.date[:-1]) + 1
             found += [Finding(code, str(bars.date[k]), "out_of_order", f"row {k + 1}") for k in late]
@@ -129,17 +153,23 @@ class Judge:
             if FINDINGS[name] == SET_ASIDE:
                 aside |= rows
         usable = bars.take(~aside)
+        everything, is_new = usable, np.ones(len(usable), dtype=bool)
+        if held is not None and len(held):
+            everything = held.followed_by(usable)
+            is_new = are_among(everything.date, usable.date)
         if not bars.is_index:
-            usable = self._judge_volumes(usable, found)
-            self._judge_moves(usable, found)
-        return Judged(usable, bars.take(aside), sorted(found, key=lambda one: (one.date, one.finding)))
+            everything = self._judge_volumes(everything, is_new, found)
+            self._judge_moves(everything, found)
+            usable = everything.take(is_new)
+        return Judged(usable, bars.take(aside), sorted(found, key=_by_date), everything, came)
 
-    def _judge_volumes(self, bars: Bars, found: list[Finding]) -> Bars:
+    def _judge_volumes(self, bars: Bars, is_new: Mask, found: list[Finding]) -> Bars:
         outside = mean_price_outside(bars, bars.volume)
         lots = outside & ~mean_price_outside(bars, bars.volume * LOT)
         # Most rows in lots would be a file in lots, which the source has to say.
         if len(bars) and lots.mean() > 0.5:
             lots[:] = False
+        lots &= is_new  # what was judged before was put right then
         for k in np.flatnonzero(outside):
             name = "volume_in_lots" if lots[k] else "amount_outside"
             mean = bars.amount[k] / bars.volume[k]
@@ -226,6 +256,10 @@ def limits_of(
     return adjustment, down, up, is_st
 
 
+def _by_date(one: Finding) -> tuple[str, str]:
+    return one.date, one.finding
+
+
 def _told(bars: Bars, k: int) -> str:
     return ", ".join(f"{name} {getattr(bars, name)[k]:g}" for name in (*PRICE_COLUMNS, "volume"))
 
@@ -241,11 +275,23 @@ class QualityReport:
     bars: dict[str, int] = field(default_factory=dict)
 
     def add(self, judged: Judged) -> None:
-        """Put one code's findings in place of its former ones."""
-        self.findings.pop(judged.bars.code, None)
-        if judged.findings:
-            self.findings[judged.bars.code] = judged.findings
-        self.bars[judged.bars.code] = len(judged.bars)
+        """Put one code's findings in place of its former ones; those of rows that did not come again stay."""
+        code = judged.bars.code
+        findings = judged.findings
+        if former := [one for one in self.findings.pop(code, []) if one.finding not in OF_ALL_BARS]:
+            came = set(judged.came.astype(str).tolist())
+            findings = sorted([one for one in former if one.date not in came] + findings, key=_by_date)
+        if findings:
+            self.findings[code] = findings
+        self.bars[code] = len(judged.all_bars)
+
+    def of(self, codes: Iterable[str]) -> "QualityReport":
+        """The part of the report that speaks of these codes."""
+        known = [code for code in codes if code in self.bars]
+        return QualityReport(
+            {code: self.findings[code] for code in known if code in self.findings},
+            {code: self.bars[code] for code in known},
+        )
 
     def counts(self) -> dict[str, int]:
         """How often each finding was made, in the order of FINDINGS; only those made at all."""
@@ -276,7 +322,7 @@ class QualityReport:
             rows.writerow(["code", "date", "finding", "outcome", "detail"])
             for _, found in sorted(self.findings.items()):
                 rows.writerows([one.code, one.date, one.finding, one.outcome, one.detail] for one in found)
-        write_json(json_path(workspace), self.summary() | {"bars_by_code": self.bars})
+        write_json(json_path(workspace), self.summary() | {"bars_by_code": dict(sorted(self.bars.items()))})
 
     @classmethod
     def read(cls, workspace: Workspace) -> "QualityReport":

@@ -5,7 +5,7 @@ Corporate actions, ST spells, industries, share capital, fundamentals, the stock
 of t and nothing later: rows of a later day are gone, and an end that lies after t is not yet told.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -209,6 +209,12 @@ class ReferenceStore:
             parts = [table.columns.get(column, _unknown(column, name, len(table))) for table in (kept, facts)]
             joined[column] = np.concatenate(parts)
         self.write(name, joined)
+
+
+def facts_of_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> Facts:
+    """One table from rows that all have the same columns; none gives an empty one."""
+    columns = {column: [row[column] for row in rows] for column in (rows[0] if rows else ("code",))}
+    return make_facts(name, columns)
 
 
 def read_facts(path: Path, name: str) -> Facts:

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..market.codes import is_index, is_stock
 from . import tdx_protocol as wire
-from .quality import usable_rows
+from .quality import Judge, Judged
+from .reference_store import Facts, facts_of_rows
 from .source import Bars
 from .tdx_client import ServerFault
 from .tdx_history import OVERLAP_BARS, disagreement, fetch_history, to_bars
@@ -137,77 +138,99 @@ def fetch_file(session: QuoteSession, name: str) -> bytes:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to fetch of one code. `held`: its bars in the store; `is_complete`: they reach back to `start`."""
+    """What to fetch of one code.
+
+    held: its bars in the store. is_complete: they reach back to `start`. told: the last session that the
+    metadata speak of; what a killed run wrote beyond it was not reported.
+    """
 
     code: str
     start: date
     newest: np.datetime64 | None
     held: Bars | None = None
     is_complete: bool = False
+    told: np.datetime64 | None = None
 
 
 @dataclass(frozen=True)
 class Fetched:
     """Everything about one code. `bars`: all of it, ready to be written; None when the held ones stand.
 
-    revised: sessions that were held and that the source tells differently now, with both versions.
+    judged: what was served, judged beside the held bars. revised: sessions that were held and that the source
+    tells differently now, with both versions.
     """
 
     code: str
     bars: Bars | None
+    judged: Judged
     new_count: int
     server: str | None
     tries: int
-    dropped: int = 0
     finance: wire.Finance | None = None
     actions: wire.Actions | None = None
     revised: tuple[Bars, Bars] | None = None
 
 
 class NoHistory(wire.BadAnswer):
-    """Servers that do serve bars have none of this code."""
+    """Servers that do serve bars have none of this code; or none that can be used, which `judged` tells."""
 
     kind = "no_bars"
 
+    def __init__(self, reason: str, judged: Judged | None = None) -> None:
+        super().__init__(reason)
+        self.judged = judged
 
-def fetch_code(session: QuoteSession, plan: Plan) -> Fetched:
-    """Bars and facts of one code, checked against each other; ServerFault or BadAnswer when it cannot be."""
+
+def fetch_code(session: QuoteSession, plan: Plan, judge: Judge) -> Fetched:
+    """Bars and facts of one code, judged, and checked against each other; ServerFault or BadAnswer if not."""
     session.tries = 0
     finance = actions = None
     if not is_index(plan.code):
         finance = session.ask(methodcaller("finance", plan.code))
         actions = session.ask(methodcaller("actions", plan.code))
     listed = finance.list_date if finance else None
-    bars, new_count, dropped, revised = None, 0, 0, None
-    if plan.held is not None and len(plan.held) and plan.is_complete:
-        served, dropped = _served(session, plan, listed, recent=plan.held)
-        if len(disagreement(plan.held, served)):
-            bars, dropped, revised = _revised(session, plan, listed)
-        elif served.date[-1] > plan.held.date[-1]:
-            bars = plan.held.followed_by(served.take(served.date > plan.held.date[-1]))
+    judge = judge.knowing(_facts_of(plan.code, finance, actions))
+    bars: Bars | None = None
+    revised = None
+    held = plan.held if plan.held is not None else Bars.empty(plan.code)
+    if not len(held):
+        judged = _served(session, plan, listed, judge, held)
+        bars = judged.bars
+    elif plan.is_complete:
+        judged = _served(session, plan, listed, judge, held, is_update=True)
+        if len(disagreement(held, judged.bars)):
+            judged, bars, revised = _revised(session, plan, listed, judge, held)
+        elif judged.bars.date[-1] > held.date[-1]:
+            bars = held.followed_by(judged.bars.take(judged.bars.date > held.date[-1]))
     else:
-        bars, dropped = _served(session, plan, listed)
-        if plan.held is not None and len(plan.held):
-            bars, dropped, revised = _revised(session, plan, listed)
-    if bars is not None:
-        new_count = len(bars) - (len(plan.held) if plan.held is not None else 0)
+        judged, bars, revised = _revised(session, plan, listed, judge, held)
+    new_count = max(len(bars) - len(held), 0) if bars is not None else 0
     address = session.address
     session.between_stocks()
-    return Fetched(
-        plan.code, bars, max(new_count, 0), address, session.tries, dropped, finance, actions, revised
-    )
+    return Fetched(plan.code, bars, judged, new_count, address, session.tries, finance, actions, revised)
+
+
+def _facts_of(code: str, finance: wire.Finance | None, actions: wire.Actions | None) -> dict[str, Facts]:
+    """The tables that judge a code's bars, where the servers told them, as the store will have them."""
+    facts = {}
+    if actions and actions.corporate_actions:
+        facts["corporate_actions"] = facts_of_rows("corporate_actions", actions.corporate_actions)
+    if finance and finance.list_date:
+        facts["stock_list"] = facts_of_rows("stock_list", [{"code": code, "list_date": finance.list_date}])
+    return facts
 
 
 def _served(
-    session: QuoteSession, plan: Plan, listed: date | None, recent: Bars | None = None
-) -> tuple[Bars, int]:
-    """What the servers hold of a code up to the newest settled session, and how many bars were unusable.
+    session: QuoteSession, plan: Plan, listed: date | None, judge: Judge, held: Bars, is_update: bool = False
+) -> Judged:
+    """What the servers hold of a code up to the newest settled session, judged beside the held bars.
 
-    recent: bars held already; only what overlaps their end, and what is later, is fetched.
+    is_update: only what overlaps the end of the held bars, and what is later, is fetched.
     """
     code, until, count = plan.code, np.datetime64(plan.start), wire.PAGE_BARS
-    if recent is not None:
-        until = recent.date[-min(OVERLAP_BARS, len(recent))]
+    if is_update:
+        told = held.up_to(plan.told) if plan.told is not None else held
+        until = told.date[-min(OVERLAP_BARS, len(told))] if len(told) else until
         if plan.newest is not None:
             span = int(np.busday_count(until, plan.newest)) + SPARE_BARS
             count = min(max(span, OVERLAP_BARS), wire.PAGE_BARS)
@@ -227,12 +250,13 @@ def _served(
             if plan.newest is not None:
                 bars = bars.up_to(plan.newest)
             bars = bars.take(bars.date >= np.datetime64(plan.start))
-            usable = usable_rows(bars)
-            if not usable.any():
-                raise NoHistory("no usable bar of this code in the range asked for")
-            if recent is not None and bars.date[0] > recent.date[-1]:
+            if is_update and len(bars) and bars.date[0] > held.date[-1]:
                 raise wire.BadAnswer("a history that does not reach back to what is held")
-            return bars.take(usable), int((~usable).sum())
+            judged = (judge.learning(bars) if bars.is_index else judge).judge(bars, held)
+            if not len(judged.bars):
+                told_why = f"; {judged.first_reason}" if len(bars) else ""
+                raise NoHistory(f"no usable bar of this code in the range asked for{told_why}", judged)
+            return judged
         except NoHistory:
             raise
         except wire.BadAnswer as error:
@@ -242,27 +266,26 @@ def _served(
 
 
 def _revised(
-    session: QuoteSession, plan: Plan, listed: date | None
-) -> tuple[Bars | None, int, tuple[Bars, Bars] | None]:
-    """The whole history, and both versions of what it tells otherwise than the store does.
+    session: QuoteSession, plan: Plan, listed: date | None, judge: Judge, held: Bars
+) -> tuple[Judged, Bars | None, tuple[Bars, Bars] | None]:
+    """The whole history as judged and joined to what is held, and both versions of what it tells otherwise.
 
     Asked for twice, the second time elsewhere where there is an elsewhere: one server's slip is no revision.
     Bars that only the store has, such as those from before a listing or of an import, stay.
     """
-    assert plan.held is not None
     for _ in range(RESTARTS):
-        bars, dropped = _served(session, plan, listed)
-        odd = disagreement(plan.held, bars)
+        judged = _served(session, plan, listed, judge, held)
+        bars = judged.bars
+        odd = disagreement(held, bars)
         if len(odd):
             session.close(avoid=True)
-            again, _ = _served(session, plan, listed)
-            if again != bars:
+            outside = held.take((held.date < bars.date[0]) | (held.date > bars.date[-1]))
+            again = _served(session, plan, listed, judge, outside)
+            if again.bars != bars:
                 session.distrust("two histories that differ")
                 continue
-            old = plan.held.take(np.isin(plan.held.date, odd))
-            new = bars.take(np.isin(bars.date, odd))
-            outside = (plan.held.date < bars.date[0]) | (plan.held.date > bars.date[-1])
-            return plan.held.take(outside).followed_by(bars), dropped, (old, new)
-        joined = plan.held.followed_by(bars.take(~np.isin(bars.date, plan.held.date)))
-        return (None if joined == plan.held else joined), dropped, None
+            old, new = held.take(np.isin(held.date, odd)), bars.take(np.isin(bars.date, odd))
+            return again, again.all_bars, (old, new)
+        joined = held.followed_by(bars.take(~np.isin(bars.date, held.date)))
+        return judged, (None if joined == held else joined), None
     raise wire.BadAnswer("servers that disagree about this code")

@@ -58,7 +58,7 @@ class Calendar:
         days = np.asarray(dates, dtype="datetime64[D]")
         # No mainland exchange has ever traded on a weekend.
         state = np.where(np.is_busday(days) & (days >= FIRST_SESSION), UNKNOWN, CLOSED).astype(np.int8)
-        state[(state == UNKNOWN) & np.isin(days, self.learned)] = SESSION
+        state[(state == UNKNOWN) & are_among(days, self.learned)] = SESSION
         open_question = state == UNKNOWN
         if open_question.any():
             announced = announced_sessions()
@@ -90,6 +90,14 @@ class Calendar:
         chosen = found[:count]
         unannounced = np.flatnonzero(self.state(chosen) == UNKNOWN)
         return chosen, int(unannounced[0]) if len(unannounced) else len(chosen)
+
+
+def are_among(days: DateArray, rising: DateArray) -> npt.NDArray[np.bool_]:
+    """Which days stand in an array that rises; for thousands of days several times as fast as np.isin."""
+    at = np.searchsorted(rising, days)
+    found = at < len(rising)
+    found[found] = rising[at[found]] == days[found]
+    return found
 
 
 def year_end(day: np.datetime64) -> np.datetime64:

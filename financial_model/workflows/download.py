@@ -17,9 +17,18 @@ from ..base.errors import FinancialModelError, NothingToRetry
 from ..base.progress import Progress
 from ..base.workspace import Workspace
 from ..data.download_ledger import DownloadLedger
+from ..data.quality import Judge
 from ..data.source import Bars
 from ..data.tdx_client import Patience, ServerFault, shipped_servers
-from ..data.tdx_market import INDEX_CODES, UNIVERSE_PARTS, Fetched, Plan, fetch_code, fetch_universe
+from ..data.tdx_market import (
+    INDEX_CODES,
+    UNIVERSE_PARTS,
+    Fetched,
+    NoHistory,
+    Plan,
+    fetch_code,
+    fetch_universe,
+)
 from ..data.tdx_protocol import BadAnswer
 from ..data.tdx_servers import (
     Interrupted,
@@ -53,8 +62,10 @@ def download(
 ) -> dict[str, Any]:
     """Bring history and facts of the chosen stocks up to the last settled session.
 
-    Returns counts (stocks, new, updated, current, failed, bars), `failures` with reason, tries, next try and
-    remedy, `revisions`, `servers`, `choice`. NoServerAnswers when no server gives a bar; StopRequested when
+    Every bar is judged beside what is held of its code; what cannot be right is set aside and told. Returns
+    counts (stocks, new, updated, current, failed, bars, set_aside), `quality` (findings by class in the codes
+    that were fetched), `failures` with reason, tries, next try and remedy, `revisions`, `servers`, `choice`.
+    NoServerAnswers when no server gives a bar; StopRequested when
     the user asked to stop, with everything fetched so far in the store.
     """
     patience, now = patience or Patience(), now or datetime.now(UTC)
@@ -73,6 +84,7 @@ def download(
             else:
                 codes = retried
             run.fetch_all([code for code in INDEX_CODES if code != INDEX_CODES[0]], newest, "fetch_indices")
+            run.meet_stocks()
             run.fetch_all(codes, newest, "fetch_stocks")
         finally:
             run.close()
@@ -175,6 +187,7 @@ class _Run:
         self.stop = threading.Event()
         self.writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="quotes-writer")
         self.session = QuoteSession(pool, patience, self.stop)
+        self.judge = Judge.of_workspace(ledger.workspace)
         self.counts = dict.fromkeys(("new", "updated", "current", "failed"), 0)
         self.failures: dict[str, dict[str, Any]] = {}
         self.revisions: list[dict[str, Any]] = []
@@ -208,7 +221,7 @@ class _Run:
         plan = self._plan(code, settled)
         for turn in range(self.patience.rounds):
             try:
-                fetched = fetch_code(self.session, plan)
+                fetched = fetch_code(self.session, plan, self.judge)
                 break
             except (ServerFault, BadAnswer):
                 if turn == self.patience.rounds - 1:
@@ -216,10 +229,18 @@ class _Run:
         bars = fetched.bars if fetched.bars is not None else plan.held
         assert bars is not None
         newest: np.datetime64 = bars.date[-1]
-        self.bytes += self.ledger.write(fetched)
-        self.ledger.keep(fetched, self.settings.start, newest)
+        self.judge = self.judge.learning(bars)
+        written = self.ledger.write(fetched)
+        self.bytes += written.bytes
+        self.ledger.keep(fetched, written.set_aside, self.settings.start, newest)
         self.bars += fetched.new_count
         return newest
+
+    def meet_stocks(self) -> None:
+        """Judge from here on by the sessions of all indices held, and by what the lists have told."""
+        store = self.ledger.store
+        indices = [store.read(code) for code in INDEX_CODES if code in store]
+        self.judge = Judge.of_workspace(self.ledger.workspace, indices)
 
     def choose_codes(self) -> list[str]:
         """The stocks of this run, in order; the universe is learned on the way."""
@@ -258,7 +279,9 @@ class _Run:
             except FinancialModelError:
                 held = None  # a file that cannot be read is fetched anew
         complete = self.ledger.is_complete(code, self.settings.start)
-        return Plan(code, self.settings.start, newest, held, complete)
+        told = self.ledger.entries.get(code, {}).get("last")
+        last_told = np.datetime64(told, "D") if told else None
+        return Plan(code, self.settings.start, newest, held, complete, last_told)
 
     def fetch_all(self, codes: list[str], newest: np.datetime64, stage: str) -> None:
         """Fetch every code that is not up to date, coming back to failures as patience allows."""
@@ -282,9 +305,10 @@ class _Run:
             failed = []
             for code, outcome, tries in self._fetched(due, newest):
                 if isinstance(outcome, tuple):
-                    fetched, written = outcome
-                    self.bytes += written.result()
-                    self._keep(fetched, newest, is_stock_run)
+                    fetched, writing = outcome
+                    written = writing.result()
+                    self.bytes += written.bytes
+                    self._keep(fetched, written.set_aside, newest, is_stock_run)
                     done += 1
                 elif is_last or _is_final(outcome):
                     self._fail(code, outcome, tries, is_stock_run)
@@ -351,7 +375,7 @@ class _Run:
                 except queue.Empty:
                     return
                 try:
-                    fetched = fetch_code(session, self._plan(code, newest))
+                    fetched = fetch_code(session, self._plan(code, newest), self.judge)
                     # The connection asks for the next code while the disk takes this one.
                     outcome: Any = fetched, self.writers.submit(self.ledger.write, fetched)
                 except Interrupted:
@@ -363,9 +387,9 @@ class _Run:
         finally:
             session.close()
 
-    def _keep(self, fetched: Fetched, newest: np.datetime64, is_stock_run: bool) -> None:
+    def _keep(self, fetched: Fetched, set_aside: int, newest: np.datetime64, is_stock_run: bool) -> None:
         is_new = fetched.code not in self.ledger.entries
-        self.ledger.keep(fetched, self.settings.start, newest)
+        self.ledger.keep(fetched, set_aside, self.settings.start, newest)
         self.bars += fetched.new_count
         self._recent.append((time.monotonic(), fetched.new_count, int(is_stock_run)))
         if is_stock_run:
@@ -391,6 +415,8 @@ class _Run:
         reason = error.reason
         if error.kind == "no_bars" and code in self.unlisted:
             reason = "0 bars, and no longer in the servers' list (delisted)"
+        if isinstance(error, NoHistory) and error.judged is not None:
+            self.ledger.keep_unusable(error.judged)
         failure = self.ledger.fail(code, self.ledger.name_of(code), error.kind, reason, tries)
         self.failures[code] = failure
         if is_stock_run:
@@ -424,6 +450,7 @@ class _Run:
         )
 
     def result(self, codes: list[str], newest: np.datetime64) -> dict[str, Any]:
+        self.ledger.intake.warn(self.progress)
         return {
             "source": "tdx",
             "stocks": len(codes),
@@ -434,6 +461,7 @@ class _Run:
             "last_session": str(newest),
             "start": self.settings.start.isoformat(),
             "choice": self.ledger.choice,
+            **self.ledger.intake.result(),
             "indices": [code for code in INDEX_CODES if code in self.ledger.store],
             "failures": list(self.failures.values()),
             "revisions": self.revisions,

@@ -11,7 +11,8 @@ from ..base.progress import Progress
 from ..base.workspace import Workspace, user_path
 from ..data.bar_store import BarStore, describe
 from ..data.csv_source import VOLUME_UNITS, CsvSource
-from ..data.quality import Judge, Judged, QualityReport
+from ..data.intake import Intake
+from ..data.quality import Judge
 from ..data.reference_store import KINDS, ReferenceStore, read_facts
 from ..data.source import Bars, BarSource
 from ..data.tdx_files import TdxFiles, find_vipdoc
@@ -43,7 +44,7 @@ def import_bars(settings: ImportSettings, workspace: Workspace, progress: Progre
         judge = Judge.of_workspace(workspace, indices)
         for done, bars in enumerate(_bars_of(indices, codes, taken), 1):
             if bars is not None:
-                taken.keep(judge.judge(bars))
+                taken.keep(bars, judge)
             progress.emit("progress", done=done, total=len(codes), unit="codes")
             if done % SAVE_EVERY == 0 or progress.is_stop_requested():
                 taken.save()
@@ -95,13 +96,11 @@ class _Taken:
         self.workspace, self.store, self.source = workspace, store, source
         self.volume_unit = volume_unit
         self.units: dict[str, str] = getattr(source, "volume_units", {})
-        self.report = QualityReport.read(workspace)
+        self.intake = Intake(store)
         self.entries: dict[str, dict[str, Any]] = {}
         self.failures: dict[str, str] = {}
         self.facts: dict[str, int] = {}
         self.bar_count = 0
-        self.set_aside_count = 0
-        self.mine = QualityReport()
 
     def take_facts(self, path: Path) -> None:
         """The CSVs of dated facts beside the bars, in `reference/` there or beside their folder.
@@ -133,31 +132,24 @@ class _Taken:
             bars = replace(bars, volume=bars.volume * VOLUME_UNITS[self.volume_unit])
         return bars
 
-    def keep(self, judged: Judged) -> None:
-        """Put one code's judged bars into the store."""
-        code = judged.bars.code
-        self.report.add(judged)
-        self.mine.add(judged)
-        if len(judged.set_aside):
-            self.store.set_aside(judged.set_aside)
-            self.set_aside_count += len(judged.set_aside)
-        if not len(judged.bars):
-            first = judged.findings[0] if judged.findings else None
-            told = f"{first.date}: {first.finding} ({first.detail})" if first else "it has no rows"
+    def keep(self, bars: Bars, judge: Judge) -> None:
+        """Judge one code's bars beside those in the store, and put them there."""
+        code = bars.code
+        judged = judge.judge(bars, self.store.read(code) if code in self.store else None)
+        is_usable = len(judged.bars) > 0
+        self.intake.write(judged, judged.all_bars if is_usable else None)
+        self.intake.note(judged, len(judged.set_aside))
+        if not is_usable:
             self.failures[code] = (
-                f"no row of {code} can be used; {told}. Correct the source and import again."
+                f"no row of {code} can be used; {judged.first_reason}. Correct the source and import again."
             )
             return
-        bars = judged.bars
-        if code in self.store:
-            bars = self.store.read(code).followed_by(bars)
-        self.store.write(bars)
-        self.entries[code] = describe(bars, self.source.name)
+        self.entries[code] = describe(judged.all_bars, self.source.name)
         self.bar_count += len(judged.bars)
 
     def save(self) -> None:
         """The report and metadata.json, after the bars they speak of."""
-        self.report.write(self.workspace)
+        self.intake.write_report()
         self.store.update_metadata(
             simulated=self.source.is_simulated, codes=self.entries, failures=self.failures
         )
@@ -196,13 +188,7 @@ class _Taken:
             )
         for name, reason in list(failures.items())[:20]:
             progress.warn(f"{name} was left out: {reason}", key="import.left_out", name=name)
-        if self.set_aside_count:
-            progress.warn(
-                f"{self.set_aside_count} rows cannot be right and were set aside in "
-                "full_stock_data/set_aside; quality.csv says why.",
-                key="import.set_aside",
-                count=self.set_aside_count,
-            )
+        self.intake.warn(progress)
         return {
             "source": self.source.name,
             "stocks": len(stocks),
@@ -213,7 +199,6 @@ class _Taken:
             "facts": self.facts,
             "without_actions": unadjusted,
             "volume_units": units,
-            "quality": self.mine.counts(),
-            "set_aside": self.set_aside_count,
+            **self.intake.result(),
             "failures": failures,
         }

@@ -2,7 +2,7 @@
 
     python -m financial_model.workflows.quality_report --workspace W
 
-prints the measured part of docs/QUALITY.md from the report of the last import and the panel.
+prints the measured part of docs/QUALITY.md from the report of the bars that came in and the panel.
 """
 
 import argparse
@@ -25,7 +25,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def quality_report(workspace: Workspace) -> dict[str, Any]:
-    """JSON-like: `findings` of the last import, `returns` by kind of day, the largest `moves`.
+    """JSON-like: `findings` in the bars that came in, `returns` by kind of day, the largest `moves`.
 
     Returns are close / reference - 1, less the session's mean over all stocks. They are given for ex-days of
     cash alone, for ex-days with new shares, and for all other days, the first sessions of a stock left out;

@@ -119,6 +119,12 @@ class FakeMarket:
         self.bars[code]["low"][position] = min(close, self.bars[code]["low"][position])
         encoded_page.cache_clear()
 
+    def spoil(self, code, position, **values):
+        """Serve one bar with other values, as no exchange would have it."""
+        for name, value in values.items():
+            self.bars[code][name][position] = value
+        encoded_page.cache_clear()
+
     def list_date(self, code):
         """What finance says; unknown for every fifth stock."""
         bars = self.bars[code]

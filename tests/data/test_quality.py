@@ -181,3 +181,24 @@ def test_a_torn_report_is_an_empty_one(tmp_path):
     report.write(workspace)
     (workspace.stock_data_dir / "quality.json").write_text("{")
     assert QualityReport.read(workspace) == QualityReport()
+
+
+def test_bars_that_come_in_pieces_are_judged_beside_those_before():
+    jump = changed(20, high=BARS.high[20] * 1.5)
+    judge = judge_of()
+    whole, first = judge.judge(jump), judge.judge(jump.take(slice(0, 20)))
+    later = judge.judge(jump.take(slice(20, None)), first.bars)
+    assert found(later) == found(whole) == [("beyond_limit", str(DATES[20]))]
+    assert (later.all_bars, len(later.bars)) == (whole.bars, 10)
+    assert found(judge.judge(jump.take(slice(20, None)))) == []  # no close before it, no limit
+
+
+def test_a_report_keeps_what_was_said_of_rows_that_did_not_come_again():
+    judge, report = judge_of(), QualityReport()
+    first = judge.judge(changed(5, volume=0.0).take(slice(0, 20)))
+    report.add(first)
+    report.add(judge.judge(BARS.take(slice(15, None)), first.bars))
+    assert report.counts() == {"not_traded": 1}
+    assert report.bars == {"SH600000": 29}
+    report.add(judge.judge(BARS, first.bars))  # the row itself, put right by its source
+    assert report.counts() == {}

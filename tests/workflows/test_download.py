@@ -27,12 +27,14 @@ from financial_model.base.errors import (
 from financial_model.base.progress import Progress
 from financial_model.base.workspace import Workspace, read_json, write_json
 from financial_model.data.bar_store import BarStore
+from financial_model.data.quality import QualityReport
 from financial_model.data.reference_store import ReferenceStore
 from financial_model.data.tdx_client import Patience
 from financial_model.workflows.download import chosen_stocks, download, server_health
 from tests.data.fake_tdx_server import FAULTS, INDICES, FakeMarket, FakeTdxServer, nobody
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+QUALITY_FILES = ("quality.csv", "quality.json")
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 # Where every question is answered, late on a busy machine, a call may take its time; QUICK is for silence.
 PATIENT = Patience(
@@ -236,6 +238,104 @@ def test_industries_that_change_close_the_old_row_on_the_day_it_was_learned(work
     assert rows["industry"].tolist() == ["煤炭", "银行"]
     assert rows["to"].astype(str).tolist() == ["2030-02-01", "NaT"]
     assert rows["from"].astype(str).tolist() == ["2030-01-01", "2030-02-01"]
+
+
+# ---------------------------------------------------------------------- judged
+
+
+def spoiled_market(**settings):
+    """A market, and per code the sessions of its bars that cannot be right."""
+    market = FakeMarket(stock_count=7, session_count=400, **settings)
+    first, second, third = market.codes[0], market.codes[3], market.codes[6]
+    market.spoil(first, 100, volume=0, amount=0)
+    market.spoil(first, 392, volume=0, amount=0)
+    market.spoil(second, -3, high=market.bars[second]["low"][-3])
+    market.spoil(second, -3, close=market.bars[second]["low"][-3] + 500)
+    friday = int(np.flatnonzero(market.sessions.astype(int)[:380] % 7 == 1)[-1])
+    saturday = market.sessions[friday] + np.timedelta64(1, "D")
+    market.spoil(third, friday - 400, date=saturday)
+    return market, {
+        first: [str(market.sessions[100]), str(market.sessions[392])],
+        second: [str(market.bars[second]["date"][-3])],
+        third: [str(saturday)],
+    }
+
+
+def test_a_bar_that_cannot_be_right_is_set_aside_as_an_import_does(workspace):
+    market, bad = spoiled_market()
+    events = []
+    with FakeTdxServer(market) as server:
+        result = run(server, workspace, events=events)
+    assert (result["new"], result["failed"], result["set_aside"]) == (7, 0, 4)
+    wanted = {"not_traded": 2, "high_below": 1, "closed_day": 1}
+    assert {name: result["quality"].get(name) for name in wanted} == wanted
+    store, report = BarStore(workspace), QualityReport.read(workspace)
+    for code, days in bad.items():
+        assert not set(days) & set(store.read(code).date.astype(str).tolist())
+        assert [
+            line.split(",")[0] for line in store.set_aside_path(code).read_text().splitlines()[1:]
+        ] == days
+        outcomes = [one.date for one in report.findings[code] if one.outcome == "set_aside"]
+        assert outcomes == days
+    [warning] = [event for event in events if event.get("key") == "quality.set_aside"]
+    assert warning["count"] == 4
+
+
+def test_a_history_in_pieces_leaves_the_files_and_the_report_of_one_that_came_at_once(tmp_path):
+    market, _ = spoiled_market()
+    straight, pieces = Workspace(tmp_path / "straight"), Workspace(tmp_path / "pieces")
+    with FakeTdxServer(market) as server:
+        run(server, straight)
+        told = []
+        for through in (210, 215, 300, 391, 393, 399, 400):
+            market.through = through
+            told.append(run(server, pieces))
+    assert [result["revisions"] for result in told] == [[]] * 7
+    assert sum(result["set_aside"] for result in told) == 4
+    assert files_of(pieces) == files_of(straight)
+    held, read = BarStore(straight), QualityReport.read(pieces)
+    assert read.bars == {code: len(held.read(code)) for code in (*market.codes, *INDICES)}
+
+
+def test_a_kill_before_the_report_was_written_loses_no_finding(workspace, monkeypatch):
+    market, _ = spoiled_market()
+    market.through = 360
+    with FakeTdxServer(market) as server:
+        run(server, workspace)
+        folder = workspace.stock_data_dir
+        before = {name: (folder / name).read_bytes() for name in ("metadata.json", *QUALITY_FILES)}
+        market.through = 400
+        run(server, workspace)
+        wanted = files_of(workspace)
+        for name, data in before.items():
+            (folder / name).write_bytes(data)
+        run(server, workspace)
+    assert files_of(workspace) == wanted
+
+
+def test_bars_that_no_report_speaks_of_are_judged_by_the_next_run(workspace):
+    market, bad = spoiled_market()
+    with FakeTdxServer(market) as server:
+        run(server, workspace)
+        for name in QUALITY_FILES:
+            (workspace.stock_data_dir / name).unlink()
+        result = run(server, workspace)
+        assert (result["updated"], result["current"], result["revisions"]) == (7, 0, [])
+        assert run(server, workspace)["current"] == 7
+    assert QualityReport.read(workspace).bars.keys() >= set(bad)
+
+
+def test_a_code_of_which_no_bar_can_be_used_is_listed_with_the_first_reason(workspace):
+    market = FakeMarket(stock_count=7, session_count=100)
+    code = market.codes[0]
+    market.spoil(code, slice(None), volume=0, amount=0)
+    with FakeTdxServer(market) as server:
+        result = run(server, workspace)
+    [failure] = result["failures"]
+    assert (failure["code"], failure["kind"]) == (code, "no_bars")
+    assert f"{market.sessions[0]}: not_traded" in failure["reason"]
+    assert (code in BarStore(workspace), result["set_aside"]) == (False, 100)
+    assert len(QualityReport.read(workspace).findings[code]) == 100
 
 
 # ---------------------------------------------------------------------- failures

@@ -200,7 +200,7 @@ TEXTS = {
     "download.servers.state.unreachable": ("无法连接", "no connection"),
     "download.servers.state.unknown": ("未测", "not tried"),
     "download.quality": ("数据质量", "Data quality"),
-    "download.quality.none": ("整理面板后显示检查结果。", "Checks stand here once the panel is built."),
+    "download.quality.none": ("下载或导入后显示检查结果。", "Checks stand here once bars came in."),
     "download.quality.practice": (
         "练习行情由程序生成，没有需要检查的原始文件。",
         "The program makes a practice market itself: there are no raw files to check.",

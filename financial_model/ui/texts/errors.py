@@ -144,7 +144,7 @@ TEXTS = {
         "again.",
     ),
     "warning.import.left_out": ("{name} 没有导入，原因见日志。", "{name} was left out; the log says why."),
-    "warning.import.set_aside": (
+    "warning.quality.set_aside": (
         "{count} 行明显有误，已移到 full_stock_data/set_aside，原因见 quality.csv。",
         "{count} rows cannot be right and were set aside in full_stock_data/set_aside; quality.csv says why.",
     ),

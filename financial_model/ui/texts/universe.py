@@ -122,7 +122,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "bucket.liquidity.high": ("高", "high"),
     "universe.next": ("看过股票池，下一步是训练模型。", "Next, train a model on this universe."),
     "universe.health": ("数据质量", "Data health"),
-    "universe.health.none": ("整理面板后显示检查结果。", "Checks stand here once the panel is built."),
+    "universe.health.none": ("下载或导入后显示检查结果。", "Checks stand here once bars came in."),
     "universe.health.practice": (
         "练习行情由程序生成，没有需要检查的原始文件。",
         "The program makes a practice market itself: there are no raw files to check.",
