@@ -6,8 +6,10 @@ from financial_model.base.errors import DamagedFile, NoBarsFound
 from financial_model.base.progress import Progress
 from financial_model.base.workspace import Workspace
 from financial_model.data.panel import CONDITIONS, Panel
+from financial_model.data.reference_store import ReferenceStore
 from financial_model.datasets.feature_cache import load_features
 from financial_model.datasets.features import compute_features
+from financial_model.ui.translations import Translate
 from financial_model.workflows.analyze_universe import analyze_universe
 from financial_model.workflows.build_panel import build_panel
 from financial_model.workflows.import_bars import import_bars
@@ -55,6 +57,44 @@ def test_features_and_regimes_are_of_the_index_the_panel_was_built_with(tmp_path
     assert len(list(workspace.cache_dir.glob("panel-*.conditions.json"))) == 1
     features = load_features(default, workspace)
     np.testing.assert_array_equal(features.market, compute_features(default, "SH000300").market)
+
+
+@pytest.mark.parametrize(
+    ("since", "key", "percent"),
+    [(DATES[100], "build.industry_late", 67), (DATES[60], None, None), (None, "build.industry_none", 100)],
+)
+def test_a_panel_whose_industries_begin_late_says_so(tmp_path, since, key, percent):
+    workspace, events = Workspace(tmp_path), []
+    put(workspace, *(walk(f"SH60000{k}", DATES) for k in range(6)), index_walk(DATES))
+    if since is not None:
+        rows = {"code": [f"SH60000{k}" for k in range(6)], "from": [since] * 6, "industry": ["银行"] * 6}
+        ReferenceStore(workspace).write("industries", rows)
+    result = build_panel(PanelSettings(), workspace, Progress(events.append))
+    warnings = [event for event in events if event["kind"] == "warning"]
+    assert [warning["key"] for warning in warnings] == ([key] if key else [])
+    if key is None:
+        assert result["without_industry"] is None
+        return
+    told = {"percent": percent, "since": str(since) if since is not None else None}
+    assert result["without_industry"] == told
+    assert told.items() <= warnings[0].items()
+    assert "industries.csv" in warnings[0]["message"]
+    for language in ("zh", "en"):
+        shown = Translate(language).warning(warnings[0])
+        assert f"{percent}" in shown
+        assert "industries.csv" in shown
+    assert "{" not in Translate("zh").warning(warnings[0])
+    again = build_panel(PanelSettings(), workspace, Progress())
+    assert (again["changed"], again["without_industry"]) == (False, told)
+
+
+def test_stocks_of_a_group_that_is_other_are_not_said_to_have_none(tmp_path):
+    workspace, events = Workspace(tmp_path), []
+    put(workspace, *(walk(f"SH60000{k}", DATES) for k in range(6)), index_walk(DATES))
+    rows = {"code": [f"SH60000{k}" for k in range(6)], "from": [DATES[0]] * 6, "industry": ["综合"] * 6}
+    ReferenceStore(workspace).write("industries", rows)
+    assert build_panel(PanelSettings(), workspace, Progress(events.append))["without_industry"] is None
+    assert not [event for event in events if event["kind"] == "warning"]
 
 
 def test_building_without_bars_says_what_to_do(tmp_path):

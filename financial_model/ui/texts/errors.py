@@ -148,6 +148,22 @@ TEXTS = {
         "{count} 行明显有误，已移到 full_stock_data/set_aside，原因见 quality.csv。",
         "{count} rows cannot be right and were set aside in full_stock_data/set_aside; quality.csv says why.",
     ),
+    "warning.build.industry_late": (
+        "面板中 {percent}% 的行没有行业，按“其他”处理：industries.csv 从 {since} 才开始。请把带历史的 "
+        "industries.csv（code, from, to, scheme, industry）放进 full_stock_data/，或放进所导入日线旁的 "
+        "reference/，再重新整理面板。",
+        "{percent} % of the panel's rows have no industry and count as other: industries.csv begins on "
+        "{since}. Put an industries.csv with history (code, from, to, scheme, industry) into "
+        "full_stock_data/, or into reference/ beside bars that you import, and build the panel again.",
+    ),
+    "warning.build.industry_none": (
+        "面板中 {percent}% 的行没有行业，按“其他”处理：还没有 industries.csv。请把带历史的 "
+        "industries.csv（code, from, to, scheme, industry）放进 full_stock_data/，或放进所导入日线旁的 "
+        "reference/，再重新整理面板。",
+        "{percent} % of the panel's rows have no industry and count as other: there is no industries.csv. "
+        "Put one with history (code, from, to, scheme, industry) into full_stock_data/, or into reference/ "
+        "beside bars that you import, and build the panel again.",
+    ),
     "warning.no_amp": (
         "CPU 上混合精度不会更快，已关闭。",
         "Mixed precision is off: it is no faster on a CPU.",
