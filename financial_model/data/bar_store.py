@@ -5,7 +5,7 @@ bars it speaks of. Practice bars and real ones never lie in one store.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -127,15 +127,18 @@ class BarStore:
         simulated: bool,
         codes: dict[str, dict[str, Any]],
         failures: dict[str, str] | None = None,
+        tried: Iterable[str] = (),
         **others: Any,
     ) -> None:
         """Merge what a writer has done into metadata.json.
 
-        codes: per code what `describe` returns, added to or replacing older ones. failures: reason by
-        code; a code that came in is taken off the old failures. Other keywords are kept as they are.
+        codes: per code what `describe` returns, added to or replacing older ones. failures: reason by code or
+        file. tried: what failed only if it is among them; so is a code that came in. Other keywords are kept
+        as they are.
         """
         old = self.metadata()
-        failed = {code: why for code, why in old["failures"].items() if code not in codes} | (failures or {})
+        mended = codes.keys() | set(tried)
+        failed = {name: why for name, why in old["failures"].items() if name not in mended} | (failures or {})
         merged = dict(sorted((old["codes"] | codes).items()))
         new = old | others | {"simulated": simulated, "updated": _now(), "codes": merged, "failures": failed}
         write_json(self.workspace.metadata_path, new)

@@ -151,7 +151,10 @@ class _Taken:
         """The report and metadata.json, after the bars they speak of."""
         self.intake.write_report()
         self.store.update_metadata(
-            simulated=self.source.is_simulated, codes=self.entries, failures=self.failures
+            simulated=self.source.is_simulated,
+            codes=self.entries,
+            failures=self.failures,
+            tried=[f"{name}.csv" for name in KINDS],
         )
 
     def result(self, progress: Progress) -> dict[str, Any]:

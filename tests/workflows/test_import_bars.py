@@ -120,6 +120,19 @@ def test_stocks_without_corporate_actions_are_said_to_stay_unadjusted(workspace,
     assert bring(source, workspace)[1] == []
 
 
+def test_a_table_of_facts_that_was_mended_or_left_out_is_no_failure_any_more(workspace, source):
+    write_csv(source / "SH600000.csv", walk("SH600000", DATES))
+    for name in ("corporate_actions", "industries"):
+        (source / f"{name}.csv").write_text("code,date\nSH600000,soon\n")
+    assert set(bring(source, workspace)[0]["failures"]) == {"corporate_actions.csv", "industries.csv"}
+    store = BarStore(workspace)
+    assert store.metadata()["failures"].keys() == {"corporate_actions.csv", "industries.csv"}
+    (source / "corporate_actions.csv").write_text("code,date,cash_per_10\nSH600000,2018-01-10,1.5\n")
+    (source / "industries.csv").unlink()
+    bring(source, workspace)
+    assert store.metadata()["failures"] == {}
+
+
 def test_max_stocks_takes_the_first_by_code_and_every_index(workspace, source):
     for bars in (
         walk("SZ000001", DATES),
