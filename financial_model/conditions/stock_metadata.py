@@ -22,7 +22,7 @@ import numpy.typing as npt
 from ..base.config import INDUSTRIES, ConditionSettings
 from ..base.threads import on_all_cores
 from ..data.panel import Panel
-from ..data.reference_store import Facts, ReferenceStore
+from ..data.reference_store import Facts, ReferenceStore, hold_from
 
 OTHER = INDUSTRIES.index("other")
 UNKNOWN_ROW = -1
@@ -225,26 +225,22 @@ class Industries:
         stock is in no known industry.
         """
         rows = self.facts.rows_of(code)
-        position = np.searchsorted(self.counts_from[rows], days, side="right") - 1 + rows.start
-        found = np.where(position >= rows.start, position, UNKNOWN_ROW)
-        if rows.stop > rows.start:
-            until = self.until[rows]
-            ended = (found >= 0) & (days >= until[np.maximum(found - rows.start, 0)])
-            found[ended] = UNKNOWN_ROW
+        first = np.searchsorted(days, self.counts_from[rows])
+        found = hold_from(first, np.arange(rows.start, rows.stop), len(days), UNKNOWN_ROW)
+        until = hold_from(first, self.until[rows], len(days), np.datetime64("NaT", "D"))
+        found[days >= until] = UNKNOWN_ROW
         return found
 
 
 def industry_column(panel: Panel, reference: ReferenceStore, settings: ConditionSettings) -> npt.NDArray[Any]:
     """The industry group of each row, int8 (N,), positions in INDUSTRIES; `other` where none is known."""
     industries = Industries.read(reference, settings.industry_dates)
-    column = np.full(len(panel), OTHER, np.int8)
+    column = np.empty(len(panel), np.int8)
+    group = np.append(industries.group, np.int8(OTHER))  # the last is what UNKNOWN_ROW, -1, finds
 
     def fill(code: str) -> None:
         rows = panel.rows_of(code)
-        found = industries.rows_on(code, panel.sessions[panel.session_index[rows]])
-        column[rows] = np.where(
-            found >= 0, industries.group[found] if len(industries.group) else OTHER, OTHER
-        )
+        column[rows] = group[industries.rows_on(code, panel.sessions[panel.session_index[rows]])]
 
     on_all_cores(fill, panel.codes)
     return column

@@ -18,14 +18,12 @@ import numpy.typing as npt
 from ..base.config import ConditionSettings
 from ..base.threads import on_all_cores
 from ..data.panel import Panel
-from ..data.reference_store import Facts, ReferenceStore
+from ..data.reference_store import Facts, ReferenceStore, hold_from
 from ..market.calendar import SESSIONS_A_YEAR
 from .trailing import trailing_deviation, trailing_sum
 
 FloatArray = npt.NDArray[np.floating[Any]]
 Factor = Callable[[Panel, ReferenceStore], FloatArray]
-# Rows of the panel (sessions, stocks), their values, which of them are known.
-SessionTable = tuple[npt.NDArray[np.int32], FloatArray, npt.NDArray[np.bool_]]
 
 UNKNOWN = "unknown"
 VOLATILITY_BARS, VOLATILITY_LEAST = 60, 40
@@ -66,21 +64,18 @@ def quantile_buckets(panel: Panel, factor: FloatArray, count: int) -> npt.NDArra
 
     Equal values share a bucket. A session with fewer known values than buckets ranks nobody.
     """
-    buckets = np.zeros(len(panel), np.int8)
 
-    def cut(table: SessionTable) -> None:
-        rows, values, known = table
+    def cut(values: FloatArray) -> npt.NDArray[np.int8]:
+        known = ~np.isnan(values)
         held = known.sum(axis=1)
         ordered = np.sort(values, axis=1)  # NaN sorts behind the known values
         found = np.ones(values.shape, np.int8)
         for k in range(1, count):
             edge = ordered[np.arange(len(ordered)), held * k // count]
-            found += values >= edge[:, None]
-        inside = known & (held >= count)[:, None]
-        buckets[rows[inside]] = found[inside]
+            found += (values >= edge[:, None]).view(np.int8)
+        return found * (known & (held >= count)[:, None])
 
-    _each_session_table(panel, factor, cut)
-    return buckets
+    return _each_session(panel, factor, cut, np.empty(len(panel), np.int8))
 
 
 def session_ranks(panel: Panel, factor: FloatArray, out: FloatArray | None = None) -> FloatArray:
@@ -88,32 +83,44 @@ def session_ranks(panel: Panel, factor: FloatArray, out: FloatArray | None = Non
 
     out: where the ranks go, which may be `factor` itself.
     """
+
     ranks = np.empty(len(panel), np.float32) if out is None else out
-    ranks[np.isnan(factor)] = np.nan
 
-    def rank(table: SessionTable) -> None:
-        rows, values, known = table
+    def rank(values: FloatArray) -> FloatArray:
+        lines, width = values.shape
         order = np.argsort(values, axis=1)
-        ordered = np.take_along_axis(values, order, axis=1)
-        place = np.arange(values.shape[1], dtype=np.int32)
-        starts = np.ones(values.shape, bool)
-        starts[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-        # Equal values lie from `first` up to where the next value starts.
-        first = np.maximum.accumulate(np.where(starts, place, 0), axis=1)
-        ends = np.full(values.shape, place[-1])
-        ends[:, :-1] = np.where(starts[:, 1:], place[:-1], place[-1])
-        last = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
-        middle = np.empty(values.shape, np.int32)
-        np.put_along_axis(middle, order, first + last + 1, axis=1)
-        held = known.sum(axis=1)
-        ranks[rows[known]] = middle[known] / (2.0 * np.repeat(held, held))
+        order += np.arange(0, values.size, width)[:, None]  # in the flat table: quicker than along an axis
+        ordered = values.take(order)
+        place = np.arange(width, dtype=np.int32)
+        middle = np.tile(2 * place + 1, (lines, 1))  # twice the rank, as if no value came twice
+        is_equal = ordered[:, 1:] == ordered[:, :-1]
+        with_equals = is_equal.any(axis=1)
+        middle[with_equals] = _shared_middle(is_equal[with_equals], place)
+        unknown = np.isnan(values)
+        held = np.maximum((~unknown).sum(axis=1), 1)
+        placed = np.empty(values.size, ranks.dtype)
+        placed[order.ravel()] = (middle / (2.0 * held[:, None])).ravel()
+        placed[unknown.ravel()] = np.nan
+        return placed.reshape(values.shape)
 
-    _each_session_table(panel, factor, rank)
-    return ranks
+    return _each_session(panel, factor, rank, ranks)
 
 
-def _each_session_table(panel: Panel, factor: FloatArray, work: Callable[[SessionTable], None]) -> None:
-    """Hand `work` all sessions, on all cores: tables of a line a session, padded with NaN.
+def _shared_middle(is_equal: npt.NDArray[np.bool_], place: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """First + last + 1 of the places that equal values take in a sorted line; is_equal: to the one before."""
+    shape = (len(is_equal), len(place))
+    first, last = np.zeros(shape, np.int32), np.full(shape, place[-1])
+    first[:, 1:] = np.where(is_equal, 0, place[1:])
+    last[:, :-1] = np.where(is_equal, place[-1], place[:-1])
+    first = np.maximum.accumulate(first, axis=1)
+    return first + np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1] + 1
+
+
+def _each_session(
+    panel: Panel, factor: FloatArray, work: Callable[[FloatArray], npt.NDArray[Any]], out: npt.NDArray[Any]
+) -> npt.NDArray[Any]:
+    """`out`, where `work` has put a value a row: it gets tables of a line a session, padded with NaN, and
+    returns one of the same shape. On all cores.
 
     As many sessions at once as stay in the cache: a call a session costs more than the sorting it does.
     """
@@ -123,13 +130,14 @@ def _each_session_table(panel: Panel, factor: FloatArray, work: Callable[[Sessio
 
     def make(begin: int) -> None:
         edges = offsets[begin : begin + sessions + 1]
+        here = rows[edges[0] : edges[-1]].astype(np.intp)  # what numpy indexes by: else it casts each time
         inside = np.arange(widest) < np.diff(edges)[:, None]
-        table = np.zeros(inside.shape, np.int32)
-        table[inside] = rows[edges[0] : edges[-1]]
-        values = np.where(inside, factor[table], np.nan).astype(factor.dtype, copy=False)
-        work((table, values, ~np.isnan(values)))
+        values = np.full(inside.shape, np.nan, factor.dtype)
+        values[inside] = factor[here]
+        out[here] = work(values)[inside]
 
     on_all_cores(make, range(0, len(offsets) - 1, sessions))
+    return out
 
 
 def per_stock(panel: Panel, columns: tuple[str, ...], compute: Callable[..., FloatArray]) -> FloatArray:
@@ -217,20 +225,20 @@ def published_yields(panel: Panel, reference: ReferenceStore) -> tuple[FloatArra
     earnings = np.full(len(panel), np.nan, np.float32)
     book = np.full(len(panel), np.nan, np.float32)
     raw_close, total_shares = panel.column("raw_close"), panel.column("total_shares")
+    # The first session on or after each announcement, as a position like those of the rows.
+    known_from = np.searchsorted(panel.sessions, facts["known_from"]).astype(panel.session_index.dtype)
 
     def fill(code: str) -> None:
-        of_code = facts.of(code)
-        rows = panel.rows_of(code)
-        days = panel.sessions[panel.session_index[rows]]
+        told, rows = facts.rows_of(code), panel.rows_of(code)
+        of_code = facts.take(told)
         shares = total_shares[rows]
         # The first bar on or after the announcement tells the shares of that day; never a later one.
-        first = np.searchsorted(days, of_code["known_from"])
-        bars_known = np.diff(first, prepend=0, append=len(days))  # before any announcement, then after each
+        first = np.searchsorted(panel.session_index[rows], known_from[told])
 
-        def as_known(told: FloatArray) -> FloatArray:
-            return np.repeat(np.append(np.nan, told), bars_known)
+        def as_known(values: FloatArray) -> FloatArray:
+            return hold_from(first, values, len(shares), np.nan)
 
-        growth = shares / as_known(shares[np.minimum(first, len(days) - 1)])
+        growth = shares / as_known(shares[np.minimum(first, len(shares) - 1)])
         scale = np.where(np.isfinite(growth), growth, 1.0) * raw_close[rows]
         earnings[rows] = as_known(trailing_earnings(of_code)) / scale
         book[rows] = as_known(latest_book(of_code)) / scale

@@ -16,9 +16,10 @@ def trailing_sum(values: FloatArray, window: int) -> FloatArray:
     >>> trailing_sum(np.array([1.0, 2.0, 3.0]), 2).tolist()
     [1.0, 3.0, 5.0]
     """
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    first = np.maximum(np.arange(1, len(total)) - window, 0)
-    return total[1:] - total[first]
+    total = np.cumsum(values)
+    inside = total.copy()
+    inside[window:] -= total[:-window]
+    return inside
 
 
 def trailing_mean(values: FloatArray, window: int) -> FloatArray:
@@ -30,7 +31,7 @@ def trailing_mean(values: FloatArray, window: int) -> FloatArray:
 
 def trailing_deviation(values: FloatArray, window: int, least: int | None = None) -> FloatArray:
     """Standard deviation (n - 1) of the last `window` values; NaN where there are fewer than `least`."""
-    count = np.minimum(np.arange(1, len(values) + 1), window)
+    count = np.minimum(np.arange(1.0, len(values) + 1), window)
     first, second = trailing_sum(values, window), trailing_sum(values**2, window)
     variance = np.maximum(second - first**2 / count, 0.0) / np.maximum(count - 1, 1)
     return np.where(count >= (window if least is None else least), np.sqrt(variance), np.nan)

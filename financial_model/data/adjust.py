@@ -96,20 +96,19 @@ def adjust_backward(date: DateArray, close: FloatArray, actions: Actions) -> Adj
     reference = np.concatenate([[np.nan], close[:-1]]) if count else np.empty(0)
     step, share_step = np.ones(count), np.ones(count)
     impossible = []
+    cash, share_growth = actions.cash.tolist(), actions.share_growth.tolist()  # floats: quicker one by one
+    rights_paid = actions.rights_paid.tolist()
     # The session at which an event shows: its own, or the first after a suspension.
     position = np.searchsorted(date, actions.date)
-    for k in np.flatnonzero((position > 0) & (position < count)):
-        row = position[k]
-        before = float(reference[row])
-        after = ex_reference(
-            before, float(actions.cash[k]), float(actions.share_growth[k]), float(actions.rights_paid[k])
-        )
+    for k in np.flatnonzero((position > 0) & (position < count)).tolist():
+        row, before = position[k], float(reference[position[k]])
+        after = ex_reference(before, cash[k], share_growth[k], rights_paid[k])
         if not after > 0:
             impossible.append(actions.date[k])
             continue
         reference[row] = after
         step[row] *= before / after
-        share_step[row] *= 1.0 + actions.share_growth[k]
+        share_step[row] *= 1.0 + share_growth[k]
     return Adjustment(
         factor=np.multiply.accumulate(step),
         share_factor=np.multiply.accumulate(share_step),

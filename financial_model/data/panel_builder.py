@@ -261,15 +261,16 @@ class _Builder:
         with ColumnFile(part, layout) as file:
             for start, stop in itertools.pairwise(offsets):
                 index = position[date[start:stop]]
-                counts[index] += 1
+                counts += np.bincount(index, minlength=len(days))
                 file.write("session_index", int(start), index)
         edges = np.concatenate([[0], np.cumsum(counts)])
         following = edges[:-1].copy()
         rows = np.empty(int(edges[-1]), dtype=np.int32)
         for start, stop in itertools.pairwise(offsets):
-            index = position[date[start:stop]]
-            rows[following[index]] = np.arange(start, stop, dtype=np.int32)
-            following[index] += 1
+            index = position[date[start:stop]].astype(np.intp)  # what numpy indexes by
+            place = following[index]
+            rows[place] = np.arange(start, stop, dtype=np.int32)
+            following[index] = place + 1
         lists = pa.ListArray.from_arrays(pa.array(edges.astype(np.int32)), pa.array(rows))
         dates = pa.array(days.astype(np.int32)).cast(pa.date32())
         batch = pa.record_batch([dates, lists], names=["date", "rows"])

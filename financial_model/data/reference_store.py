@@ -320,8 +320,22 @@ def holds_at(spells: Facts, dates: DateArray) -> npt.NDArray[np.bool_]:
 
 
 def value_as_of(fact_dates: DateArray, values: FloatArray, dates: DateArray) -> FloatArray:
-    """The latest value dated on or before each date, NaN before the first."""
-    return np.concatenate([[np.nan], values])[np.searchsorted(fact_dates, dates, side="right")]
+    """The latest value dated on or before each date, NaN before the first. Both kinds of dates rise."""
+    return hold_from(np.searchsorted(dates, fact_dates), values, len(dates), np.nan)
+
+
+def hold_from(
+    first: npt.NDArray[np.intp], values: npt.NDArray[Any], count: int, before: Any
+) -> npt.NDArray[Any]:
+    """(count,) rows, of which those from first[k] on hold values[k], up to where the next begins.
+
+    first: (K,) rising; of equal ones the last holds. before: what the rows ahead of all hold.
+
+    >>> hold_from(np.array([1, 3]), np.array([5.0, 7.0]), 4, np.nan).tolist()
+    [nan, 5.0, 5.0, 7.0]
+    """
+    edges = np.concatenate(([0], first, [count]))
+    return np.repeat(np.concatenate(([before], values)), edges[1:] - edges[:-1])
 
 
 def _unknown(column: str, name: str, count: int) -> npt.NDArray[Any]:

@@ -76,7 +76,7 @@ def tick_count(price: float) -> int:
 def limit_thousandths(board: str, dates: DateArray, is_st: npt.NDArray[np.bool_]) -> IntArray:
     """The daily limit of a board at each date in thousandths; -1 where the rule knows none."""
     rates = as_of(LIMIT_RATES[board], dates)
-    if board in ST_LIMIT_RATES:
+    if board in ST_LIMIT_RATES and is_st.any():
         special = as_of(ST_LIMIT_RATES[board], dates)
         rates = np.where(is_st & (special > 0), special, rates)
     return rates
