@@ -20,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ..base.config import INDUSTRIES, ConditionSettings
-from ..base.threads import on_all_cores
 from ..data.panel import Panel
 from ..data.reference_store import Facts, ReferenceStore, hold_from
 
@@ -238,9 +237,7 @@ def industry_column(panel: Panel, reference: ReferenceStore, settings: Condition
     column = np.empty(len(panel), np.int8)
     group = np.append(industries.group, np.int8(OTHER))  # the last is what UNKNOWN_ROW, -1, finds
 
-    def fill(code: str) -> None:
+    for code in panel.codes:
         rows = panel.rows_of(code)
         column[rows] = group[industries.rows_on(code, panel.sessions[panel.session_index[rows]])]
-
-    on_all_cores(fill, panel.codes)
     return column

@@ -141,15 +141,15 @@ def _each_session(
 
 
 def per_stock(panel: Panel, columns: tuple[str, ...], compute: Callable[..., FloatArray]) -> FloatArray:
-    """`compute` over the bars of each stock, float32 (N,); the arrays it gets hold one stock."""
+    """`compute` over the bars of each stock, float32 (N,); the arrays it gets hold one stock.
+
+    On one core: one stock's operations are so short that threads would wait for the interpreter.
+    """
     sources = [panel.column(name) for name in columns]
     out = np.empty(len(panel), np.float32)
-
-    def fill(code: str) -> None:
+    for code in panel.codes:
         rows = panel.rows_of(code)
         out[rows] = compute(*(source[rows] for source in sources))
-
-    on_all_cores(fill, panel.codes)
     return out
 
 
@@ -185,9 +185,9 @@ def turnover(panel: Panel, reference: ReferenceStore) -> FloatArray:
     """Mean share of the float traded a session over the last 20 bars (at least 10), by value."""
 
     def of_stock(amount: FloatArray, raw_close: FloatArray, float_shares: FloatArray) -> FloatArray:
-        traded = amount.astype(np.float64) / (raw_close * float_shares)
+        traded = np.asarray(amount, np.float64) / (raw_close * float_shares)
         known = np.isfinite(traded)
-        count = trailing_sum(known.astype(np.float64), TURNOVER_BARS)
+        count = trailing_sum(known.astype(np.int64), TURNOVER_BARS)
         mean = trailing_sum(np.where(known, traded, 0.0), TURNOVER_BARS) / np.maximum(count, 1)
         return np.where(count >= TURNOVER_LEAST, mean, np.nan)
 
@@ -221,15 +221,13 @@ def published_yields(panel: Panel, reference: ReferenceStore) -> tuple[FloatArra
     by the change of total shares where both are known.
     """
     facts = reference.read("fundamentals")
-    published = set(np.unique(facts["code"]).tolist())
     earnings = np.full(len(panel), np.nan, np.float32)
     book = np.full(len(panel), np.nan, np.float32)
     raw_close, total_shares = panel.column("raw_close"), panel.column("total_shares")
     # The first session on or after each announcement, as a position like those of the rows.
     known_from = np.searchsorted(panel.sessions, facts["known_from"]).astype(panel.session_index.dtype)
 
-    def fill(code: str) -> None:
-        told, rows = facts.rows_of(code), panel.rows_of(code)
+    def fill(told: slice, rows: slice) -> None:
         of_code = facts.take(told)
         shares = total_shares[rows]
         # The first bar on or after the announcement tells the shares of that day; never a later one.
@@ -243,7 +241,10 @@ def published_yields(panel: Panel, reference: ReferenceStore) -> tuple[FloatArra
         earnings[rows] = as_known(trailing_earnings(of_code)) / scale
         book[rows] = as_known(latest_book(of_code)) / scale
 
-    on_all_cores(fill, [code for code in panel.codes if code in published])
+    for code in panel.codes:
+        told = facts.rows_of(code)
+        if told.stop > told.start:
+            fill(told, panel.rows_of(code))
     return earnings, book
 
 
