@@ -153,7 +153,9 @@ def describe(bars: Bars, source: str, **others: Any) -> dict[str, Any]:
 def read_store_csv(path: Path, code: str) -> Bars:
     """The bars of a CSV in the store: fast where it is ours, patient where a user put it there."""
     try:
-        table = pa.csv.read_csv(path, read_options=_READ, convert_options=_CONVERT)
+        # Its bytes at once: Arrow's own reading of a path costs a tenth of the parsing.
+        data = pa.BufferReader(path.read_bytes())
+        table = pa.csv.read_csv(data, read_options=_READ, convert_options=_CONVERT)
     except pa.ArrowInvalid:
         return read_bars_csv(path, code)[0]
     if any(table[name].null_count for name in BAR_COLUMNS[:-1]):

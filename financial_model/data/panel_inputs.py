@@ -75,28 +75,29 @@ class PanelInputs:
         if not codes:
             raise NoBarsFound(self.workspace.bars_dir, "CSV files such as SH600000.csv (import or download)")
         known: dict[str, StockInput] = before.get("stocks", {})
-        if before.get("facts_key") == self.facts_key and known.keys() >= set(codes):
-            facts_digests = {code: known[code].facts for code in codes}
-        else:
-            facts_digests = self._facts_digests(codes)
 
         def look(code: str) -> StockInput:
             path = self.workspace.bars_dir / f"{code}.csv"
             seen, old = path.stat(), known.get(code)
-            facts = facts_digests[code]
             if old and (old.size, old.mtime_ns) == (seen.st_size, seen.st_mtime_ns):
-                return replace(old, facts=facts)
+                return old
             data = path.read_bytes()
             digest = hashlib.blake2b(data, digest_size=12).hexdigest()
             if old and old.digest == digest:
-                return replace(old, size=seen.st_size, mtime_ns=seen.st_mtime_ns, facts=facts)
+                return replace(old, size=seen.st_size, mtime_ns=seen.st_mtime_ns)
             # Counted by numpy, which leaves the interpreter to the other threads; `bytes.count` does not.
             lines = int(np.count_nonzero(np.frombuffer(data, np.uint8) == NEWLINE))
             lines += (not data.endswith(b"\n")) - 1
-            return StockInput(seen.st_size, seen.st_mtime_ns, digest, facts, max(lines, 0))
+            return StockInput(seen.st_size, seen.st_mtime_ns, digest, "", max(lines, 0))
 
         with ThreadPoolExecutor(workers) as pool:
-            return dict(zip(codes, pool.map(look, codes), strict=True))
+            seen = pool.map(look, codes)
+            # The tables of facts meanwhile: digests of files leave the interpreter free.
+            if before.get("facts_key") == self.facts_key and known.keys() >= set(codes):
+                facts = {code: known[code].facts for code in codes}
+            else:
+                facts = self._facts_digests(codes)
+            return {code: replace(stock, facts=facts[code]) for code, stock in zip(codes, seen, strict=True)}
 
     def _file_key(self, name: str) -> list[int]:
         path = self.workspace.reference_path(name)
