@@ -121,11 +121,11 @@ def trailing_volatility(bars: Bars, sessions: int = VOLATILITY_SESSIONS) -> Floa
 
 def rule_labels(bars: Bars) -> LabelArray:
     """Regimes by trend and volatility with hysteresis; unknown in the first SLOW_SESSIONS - 1 bars."""
-    trend, volatility = mean_distance(bars), trailing_volatility(bars)
+    trend, volatility = mean_distance(bars).tolist(), trailing_volatility(bars).tolist()
     labels = np.zeros(len(bars), np.int8)
     direction, is_volatile = SIDEWAYS, False
     for k in range(SLOW_SESSIONS - 1, len(bars)):
-        is_volatile = bool(volatility[k] > (VOLATILITY_LEAVE if is_volatile else VOLATILITY_ENTER))
+        is_volatile = volatility[k] > (VOLATILITY_LEAVE if is_volatile else VOLATILITY_ENTER)
         if trend[k] > (TREND_LEAVE if direction == BULL else TREND_ENTER):
             direction = BULL
         elif trend[k] < -(TREND_LEAVE if direction == BEAR else TREND_ENTER):

@@ -30,7 +30,9 @@ VOLATILITY_BARS, VOLATILITY_LEAST = 60, 40
 MOMENTUM_BARS = 60
 TURNOVER_BARS, TURNOVER_LEAST = 20, 10
 TABLE_CELLS = 100_000
-LONG_AGO = -(2**31)  # a quarter of which no report speaks
+LONG_AGO = -10_000  # a quarter of which no report speaks
+# How far one stock's quarters and days lie behind those of the stock before, to read a whole table at once.
+QUARTERS_APART, DAYS_APART = 2**16, 10_000_000
 
 
 @dataclass(frozen=True)
@@ -227,8 +229,9 @@ def published_yields(panel: Panel, reference: ReferenceStore) -> tuple[FloatArra
     # The first session on or after each announcement, as a position like those of the rows.
     known_from = np.searchsorted(panel.sessions, facts["known_from"]).astype(panel.session_index.dtype)
 
+    told_earnings, told_book = trailing_earnings(facts), latest_book(facts)
+
     def fill(told: slice, rows: slice) -> None:
-        of_code = facts.take(told)
         shares = total_shares[rows]
         # The first bar on or after the announcement tells the shares of that day; never a later one.
         first = np.searchsorted(panel.session_index[rows], known_from[told])
@@ -238,8 +241,8 @@ def published_yields(panel: Panel, reference: ReferenceStore) -> tuple[FloatArra
 
         growth = shares / as_known(shares[np.minimum(first, len(shares) - 1)])
         scale = np.where(np.isfinite(growth), growth, 1.0) * raw_close[rows]
-        earnings[rows] = as_known(trailing_earnings(of_code)) / scale
-        book[rows] = as_known(latest_book(of_code)) / scale
+        earnings[rows] = as_known(told_earnings[told]) / scale
+        book[rows] = as_known(told_book[told]) / scale
 
     for code in panel.codes:
         told = facts.rows_of(code)
@@ -249,12 +252,14 @@ def published_yields(panel: Panel, reference: ReferenceStore) -> tuple[FloatArra
 
 
 def latest_book(facts: Facts) -> npt.NDArray[np.float64]:
-    """Book value per share of the latest period known at each announcement; NaN unknown."""
-    value, period = facts["book_value_per_share_cny"], facts["period"]
-    day = np.where(np.isnat(period), np.nan, period.astype(np.int64))
+    """Book value per share of the stock's latest period known at each announcement; NaN unknown."""
+    value, period, stock = facts["book_value_per_share_cny"], facts["period"], _stock_of_row(facts)
+    day = np.where(np.isnat(period), np.nan, period.astype(np.int64)) + stock * DAYS_APART
     known = ~np.isnan(value)
     newest = np.fmax.accumulate(np.where(known, day, np.nan))
-    return _latest(value, known & ~(day < newest))
+    counts = known & ~(day < newest)
+    last = np.maximum.accumulate(np.where(counts, np.arange(len(value)), -1))
+    return np.where((last >= 0) & (stock[last] == stock), value[last], np.nan)
 
 
 def trailing_earnings(facts: Facts) -> npt.NDArray[np.float64]:
@@ -267,6 +272,8 @@ def trailing_earnings(facts: Facts) -> npt.NDArray[np.float64]:
     known = ~(np.isnan(value) | np.isnat(period))
     quarter = np.where(known, period.astype("datetime64[M]").astype(np.int64) // 3, LONG_AGO)  # since 1970
     is_full = quarter % 4 == 3
+    begin = _stock_of_row(facts) * QUARTERS_APART
+    quarter += begin
     row = np.arange(len(value))
     # One number for (quarter, row), so that a search finds the last row up to mine that speaks of a quarter.
     place = quarter * len(value) + row
@@ -278,16 +285,18 @@ def trailing_earnings(facts: Facts) -> npt.NDArray[np.float64]:
 
     newest = np.maximum.accumulate(quarter)
     so_far, last_year, same_quarter = told(newest), told(newest // 4 * 4 - 1), told(newest - 4)
-    full_year = told(np.maximum.accumulate(np.where(is_full, quarter, LONG_AGO)))
+    full_year = told(np.maximum.accumulate(np.where(is_full, quarter, begin + LONG_AGO)))
     parts_known = ~(np.isnan(last_year) | np.isnan(same_quarter))
     in_parts = np.where(parts_known, so_far + last_year - same_quarter, full_year)
     return np.where(newest % 4 == 3, so_far, in_parts)
 
 
-def _latest(values: npt.NDArray[np.float64], counts: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """At each row the value of the last row up to it that counts; NaN before the first."""
-    last = np.maximum.accumulate(np.where(counts, np.arange(len(values)), -1))
-    return np.where(last >= 0, values[last], np.nan)
+def _stock_of_row(facts: Facts) -> npt.NDArray[np.int64]:
+    """Which of the table's stocks each row speaks of, counted from 0."""
+    code = facts["code"]
+    is_next = np.zeros(len(code), np.bool_)
+    is_next[1:] = code[1:] != code[:-1]
+    return np.cumsum(is_next)
 
 
 STYLES = {

@@ -248,7 +248,7 @@ class _Builder:
         date = np.memmap(part, np.int32, "r", layout.offset_of["date"], (int(offsets[-1]),))
         traded = np.zeros(DAY_COUNT, dtype=bool)
         for start, stop in itertools.pairwise(offsets):
-            traded[date[start:stop]] = True
+            traded[date[start:stop].astype(np.intp)] = True  # what numpy indexes by: else it casts, slower
         days = np.flatnonzero(traded)
         first, last = days[0], days[-1]
         for bars in indices:
@@ -260,14 +260,14 @@ class _Builder:
         counts = np.zeros(len(days), dtype=np.int64)
         with ColumnFile(part, layout) as file:
             for start, stop in itertools.pairwise(offsets):
-                index = position[date[start:stop]]
+                index = position[date[start:stop].astype(np.intp)]
                 counts += np.bincount(index, minlength=len(days))
                 file.write("session_index", int(start), index)
         edges = np.concatenate([[0], np.cumsum(counts)])
         following = edges[:-1].copy()
         rows = np.empty(int(edges[-1]), dtype=np.int32)
         for start, stop in itertools.pairwise(offsets):
-            index = position[date[start:stop]].astype(np.intp)  # what numpy indexes by
+            index = position[date[start:stop].astype(np.intp)].astype(np.intp)
             place = following[index]
             rows[place] = np.arange(start, stop, dtype=np.int32)
             following[index] = place + 1

@@ -173,16 +173,19 @@ def test_reports_read_at_once_tell_what_a_walk_through_them_tells(seed, count):
     ends = np.arange("2019-01", "2023-01", 3, dtype="datetime64[M]").astype("datetime64[D]") - 1
     period = np.where(rng.random(count) < 0.1, np.datetime64("NaT"), rng.choice(ends, count))
     columns = {
-        "code": np.full(count, "SH600001"),
+        "code": rng.choice(["SH600001", "SH600002", "SZ000001"], count),
         "announced": np.datetime64("2019-06-03") + np.arange(count),
         "period": period,
         "eps_cny": np.where(rng.random(count) < 0.2, np.nan, rng.normal(size=count)),
         "book_value_per_share_cny": np.where(rng.random(count) < 0.2, np.nan, rng.normal(size=count)),
     }
     facts = make_facts("fundamentals", columns)
-    earnings, book = told_one_by_one(facts)
-    np.testing.assert_array_equal(style.trailing_earnings(facts), earnings)
-    np.testing.assert_array_equal(style.latest_book(facts), book)
+    earnings, book = style.trailing_earnings(facts), style.latest_book(facts)
+    for code in np.unique(facts["code"]).tolist():
+        rows = facts.rows_of(code)
+        expected_earnings, expected_book = told_one_by_one(facts.take(rows))
+        np.testing.assert_array_equal(earnings[rows], expected_earnings)
+        np.testing.assert_array_equal(book[rows], expected_book)
 
 
 def test_yields_use_only_what_was_announced_and_follow_the_share_count(tmp_path):
