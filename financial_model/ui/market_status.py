@@ -31,6 +31,25 @@ class MarketStatus:
     def is_empty(self) -> bool:
         return self.stocks == 0 and not self.has_panel
 
+    @property
+    def asked_from(self) -> str | None:
+        """The date from which most codes were downloaded, None where none was.
+
+        To ask for less is an update of their ends; to ask for more fetches the whole of each again.
+        """
+        codes = (self.metadata or {}).get("codes")
+        entries = codes.values() if isinstance(codes, dict) else ()
+        starts = [one.get("asked_from") for one in entries if isinstance(one, dict)]
+        most = Counter(start for start in starts if isinstance(start, str)).most_common(1)
+        return most[0][0] if most else None
+
+    @property
+    def asked_stocks(self) -> int | None:
+        """How many stocks were asked for when they were chosen by number, None where they never were."""
+        choice = (self.metadata or {}).get("choice")
+        count = choice.get("stocks") if isinstance(choice, dict) else None
+        return count if isinstance(count, int) else None
+
 
 class MarketReader:
     """Reads the status again only when its files have changed."""

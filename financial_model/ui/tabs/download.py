@@ -1,6 +1,8 @@
 """Data Download: bring a market in (download, import, simulate), see what is here and how good it is."""
 
+import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -32,7 +34,7 @@ def build(page: Page) -> None:
         with gr.Column(visible=True) as first_start:
             first_start_doors(page)
         with gr.Row(elem_classes="workbench", visible=False) as workbench:
-            settings = settings_column(page)
+            column = settings_column(page)
             results_column(page)
 
     def switch(view: View) -> list[Any]:
@@ -42,7 +44,8 @@ def build(page: Page) -> None:
         return [gr.update(visible=is_first), gr.update(visible=not is_first)]
 
     page.live([first_start, workbench], switch)
-    page.live(*settings)
+    page.live(*column.live)
+    page.on_open(column.asked, lambda view: list(last_asked(view)))
 
 
 # ---------------------------------------------------------------------- the first start
@@ -63,9 +66,7 @@ def first_start_doors(page: Page) -> None:
                 stocks = page.make(
                     gr.Number, "download.stocks", value=DownloadSettings().stocks, min_width=100
                 )
-                start = page.make(
-                    gr.Textbox, "download.start", max_lines=1, value="2015-01-01", min_width=100
-                )
+                start = start_field(page)
             page.html(lambda t: _needs(t, "download"))
             download = page.make(
                 gr.Button, "download.go.download", variant="primary", elem_id="door-download-go"
@@ -194,8 +195,33 @@ def _machine_card(t: Translate, checks: dict[str, dict[str, Any]]) -> str:
 # ---------------------------------------------------------------------- settings
 
 
-def settings_column(page: Page) -> tuple[list[Any], Any, list[Any]]:
-    """The column at the left; returns its live parts for `Page.live`."""
+def start_field(page: Page) -> Any:
+    default = DownloadSettings().start.isoformat()
+    return page.make(
+        gr.Textbox, "download.start", max_lines=1, value=default, min_width=100, told={"default": default}
+    )
+
+
+def last_asked(view: View) -> tuple[int, str, str]:
+    """Stocks, start and codes of the download at work, else of what is here: to start again updates it."""
+    defaults, job = DownloadSettings(), view.latest("download")
+    if job is not None and job.is_active:
+        with contextlib.suppress(FinancialModelError):
+            asked = DownloadSettings.from_json(job.settings)
+            return asked.stocks, asked.start.isoformat(), ", ".join(asked.codes)
+    market = view.market
+    return market.asked_stocks or defaults.stocks, market.asked_from or defaults.start.isoformat(), ""
+
+
+@dataclass
+class Column:
+    """The column at the left: its live parts for `Page.live`, and the fields of what was asked for last."""
+
+    live: tuple[list[Any], Any, list[Any]]
+    asked: list[Any]
+
+
+def settings_column(page: Page) -> Column:
     defaults, practice = DownloadSettings(), SimulateSettings()
     with gr.Column(scale=0, min_width=304, elem_classes=["settings", "card"]):
         source = page.make(
@@ -213,9 +239,7 @@ def settings_column(page: Page) -> tuple[list[Any], Any, list[Any]]:
                 stocks = page.make(
                     gr.Number, "download.stocks", value=defaults.stocks, precision=0, min_width=100
                 )
-                start = page.make(
-                    gr.Textbox, "download.start", max_lines=1, value=defaults.start.isoformat(), min_width=100
-                )
+                start = start_field(page)
             codes = page.make(gr.Textbox, "download.codes", max_lines=1)
             with gr.Row():
                 connections = page.make(
@@ -321,15 +345,20 @@ def settings_column(page: Page) -> tuple[list[Any], Any, list[Any]]:
         running = job.command if job is not None and job.is_running else None
         hint = t("download.hint.running" if is_busy else f"download.hint.{way}")
         stop_text = t("download.stop.download") if running == "download" else t("download.stop")
+        asked: list[dict[str, Any]] = [{}] * len(fields)
+        if job is not None and is_busy and job.command == "download":
+            # Whoever looks sees what it was asked for, and starting again after it is an update.
+            asked[:3] = ({"value": value} for value in last_asked(view))
         return [
             gr.update(visible=not is_busy, value=t(f"download.go.{way}")),
             gr.update(visible=is_busy, value=stop_text),
             f'<p class="help">{escape(hint)}</p>',
             gr.update(visible=not is_busy and not view.market.is_empty),
-            *[gr.update(interactive=not is_busy)] * (len(fields) + 1),
+            gr.update(interactive=not is_busy),
+            *(gr.update(interactive=not is_busy, **one) for one in asked),
         ]
 
-    return [go, stop, hint, rebuild, source, *fields], look, [source]
+    return Column(([go, stop, hint, rebuild, source, *fields], look, [source]), [stocks, start, codes])
 
 
 # ---------------------------------------------------------------------- results

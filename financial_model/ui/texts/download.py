@@ -64,7 +64,10 @@ TEXTS = {
     "download.stocks": ("股票数量", "Stocks"),
     "download.stocks.help": ("1–10,000 只", "1 to 10,000"),
     "download.start": ("起始日期", "Start date"),
-    "download.start.help": ("默认 1999-01-01", "default 1999-01-01"),
+    "download.start.help": (
+        "默认 {default}；比已下载的更早，会把每只股票全部重新下载",
+        "default {default}; earlier than what is here fetches each stock's whole history again",
+    ),
     "download.codes": ("指定代码（可选）", "Stock codes (optional)"),
     "download.codes.placeholder": ("例：600519, SZ000001", "e.g. 600519, SZ000001"),
     "download.codes.help": ("填写后只下载这些", "only these, when given"),
