@@ -21,6 +21,7 @@ RUN_FILE = re.compile(r"(?P<stem>(?P<name>.+)_(?P<stamp>\d{8}_\d{6}))_run\.json"
 # A stop in mid-epoch leaves epochN_stepM: N epochs, and M steps of the next.
 WHICH = r"best|final|epoch\d+(?:_step\d+)?"
 CHECKPOINT_FILE = re.compile(rf"(?P<stem>.+_\d{{8}}_\d{{6}})_(?P<which>{WHICH})\.pt")
+BOARD_EVENTS = "events.out.tfevents."
 LABELS_FILE = "run_labels.json"
 MAX_RUNS = 500
 MAX_METRICS_BYTES = 32 << 20
@@ -186,6 +187,8 @@ def delete(workspace: Workspace, run: Run, jobs: list[Job]) -> int:
         # The run's own record goes last: a kill half way leaves something that can be deleted again.
         for path in sorted(paths, key=lambda p: p.name.endswith("_run.json")):
             path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not there, or a person keeps something in it
+            _board_of(folder, run).rmdir()
     labels = _labels(folder)
     if labels.pop(run.stem, None) is not None:
         write_json(folder / LABELS_FILE, labels)
@@ -193,10 +196,19 @@ def delete(workspace: Workspace, run: Run, jobs: list[Job]) -> int:
 
 
 def files_of(workspace: Workspace, run: Run) -> list[Path]:
-    """What belongs to a run: checkpoints, record, metrics."""
+    """What belongs to a run: checkpoints, record, metrics, TensorBoard's events."""
     folder = workspace.inside(run.id).parent
     endings = re.compile(re.escape(run.stem) + rf"_(({WHICH})\.pt|run\.json|metrics\.jsonl)")
-    return [folder / name for name in _names_in(folder) if endings.fullmatch(name)]
+    board = _board_of(folder, run)
+    events = [] if board.is_symlink() else _names_in(board)
+    return [
+        *(folder / name for name in _names_in(folder) if endings.fullmatch(name)),
+        *(board / name for name in events if name.startswith(BOARD_EVENTS)),
+    ]
+
+
+def _board_of(folder: Path, run: Run) -> Path:
+    return folder / f"{run.stem}_tensorboard"
 
 
 def training_of(run: Run, jobs: list[Job]) -> Job | None:

@@ -177,6 +177,19 @@ def test_deleting_takes_the_files_of_this_run_alone(workspace, reader):
     assert (workspace.output_dir / "first_20180101_120000_report.html").is_file()
 
 
+def test_deleting_takes_the_events_of_tensorboard_and_leaves_what_a_person_put_beside_them(workspace, reader):
+    for stem, is_mine in (("first_20180101_120000", False), ("second_20180101_120000", True)):
+        name = write_run(workspace, stem=stem)
+        board = workspace.root / f"{name}_tensorboard"
+        board.mkdir()
+        (board / "events.out.tfevents.1514808000.host.1.0").write_bytes(b"scalars")
+        if is_mine:
+            (board / "notes.txt").write_text("mine", encoding="utf-8")
+        assert runs.delete(workspace, reader.get(name, []), []) == 4
+        left = [path.name for path in board.iterdir()] if board.is_dir() else None
+        assert left == (["notes.txt"] if is_mine else None)
+
+
 def test_a_run_that_is_being_trained_is_not_deleted(workspace, reader):
     name = write_run(workspace)
     jobs = Jobs(workspace)
