@@ -12,6 +12,7 @@ import pytest
 import financial_model.base.errors as errors
 import financial_model.ui as ui
 from financial_model.base.errors import FinancialModelError
+from financial_model.ui.app import TABS
 from financial_model.ui.job import COMMANDS
 from financial_model.ui.translations import TEXTS, Translate, figure, percent
 from financial_model.ui.widgets import command_box
@@ -99,6 +100,16 @@ def test_no_text_is_missing():
             if isinstance(key, ast.Constant) and isinstance(key.value, str) and "." in key.value:
                 missing += [f"{path.name}: {key.value}"] if key.value not in TEXTS else []
     assert missing == []
+
+
+@pytest.mark.parametrize(("readme", "column"), [("README.zh.md", 0), ("README.md", 1)])
+def test_the_readme_names_the_tabs_as_the_page_does_in_their_order(readme, column):
+    text = (UI.parents[1] / readme).read_text(encoding="utf-8")
+    steps = re.findall(r"^\d\. \*\*.*$", text, re.MULTILINE)
+    named = [name.rstrip(".") for step in steps for name in re.findall(r"\*\*(.+?)\*\*", step)]
+    tabs = [module.__name__.rpartition(".")[2] for module in TABS]
+    keys = [{"basic_training": "basic", "multi_dim_training": "multi"}.get(tab, tab) for tab in tabs]
+    assert named == [TEXTS[f"tab.{key}"][column] for key in keys]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

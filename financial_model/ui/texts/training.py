@@ -63,7 +63,7 @@ TEXTS = {
     "train.loss.huber_trend": ("Huber 趋势", "Huber trend"),
     "train.loss.directional": ("方向", "Directional"),
     "train.loss.quantile": ("分位数", "Quantile"),
-    "train.loss.ic": ("秩相关 IC", "IC"),
+    "train.loss.ic": ("皮尔逊相关 IC", "Pearson IC"),
     "train.loss.help": (
         "训练要减小的量；区间由验证集校准",
         "what training makes small; intervals are calibrated on validation data",
