@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from financial_model.base.config import ModelSettings, TrainSettings
 from financial_model.base.errors import BadSetting, FinancialModelError
 from financial_model.ui.job import Job
+from financial_model.ui.tabs import basic_training
 from financial_model.ui.tabs.training_form import (
     FIELDS,
     PRESETS,
@@ -64,6 +65,16 @@ def test_the_form_starts_with_the_defaults_of_the_shell(built, kind):
     assert settings_of(list(shown.values())) == defaults
     del shown["industry"]  # without the mode of one industry any will do
     assert shown.items() <= values_of(defaults).items()
+
+
+@pytest.mark.parametrize(("kind", "has_heads"), [("transformer", True), ("lstm", False)])
+def test_heads_can_be_chosen_of_a_model_that_has_some(built, kind, has_heads):
+    tab = built(basic_training.build)
+    (part,) = tab.page.parts(["basic"])
+    told = part.render(tab.page.view("en"), kind)
+    can = {getattr(one, "label", ""): update for one, update in zip(part.outputs, told, strict=True)}
+    assert can["Heads"]["interactive"] == has_heads
+    assert can["Layers"]["interactive"]
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -56,12 +56,11 @@ def _glance(view: View) -> list[Any]:
     elif not result:
         body = f'<p class="help">{escape(t("train.universe.none"))}</p>'
     else:
-        regime = result.get("regime")
-        name = regime.get("name", regime.get("now")) if isinstance(regime, dict) else regime
+        regime = (result.get("regime") or {}).get("now", "unknown")
         body = widgets.figures(
             [
                 (t("train.universe.stocks"), f"{result.get('stocks', 0):,}", ""),
-                (t("train.universe.regime"), t.choice("regime", name or "unknown"), ""),
+                (t("train.universe.regime"), t.choice("regime", regime), ""),
                 (t("train.universe.asof"), str(result.get("as_of", "—")), ""),
             ]
         )

@@ -389,9 +389,6 @@ def _connect(page: Page, form: Form, preset: Any, folds: Sequence[Any], saved: A
             lambda mode: gr.update(visible=mode == "industry"), [made["mode"]], [made["industry"]], **quiet
         )
     else:
-        made["kind"].change(
-            lambda kind: gr.update(interactive=kind != "lstm"), [made["kind"]], [made["heads"]], **quiet
-        )
 
         def follow_codes(filled: Any, codes: Any, *values: Any) -> list[Any]:
             if codes == filled:
@@ -558,7 +555,7 @@ def results_column(page: Page, form: Form, above: Any = None) -> None:
         form.command.render()
     rows = (curves, details)
 
-    def look(view: View) -> list[Any]:
+    def look(view: View, kind: str) -> list[Any]:
         t = view.t
         mine = [job for job in view.jobs if form.is_mine(job)]
         job = view.latest("train", where=form.is_mine)
@@ -580,22 +577,21 @@ def results_column(page: Page, form: Form, above: Any = None) -> None:
             industry_chart(told, t),
         ]
         # Before the first run one sentence says what will stand here, not one in each card.
-        kind = ["old"] if is_old else ["bare"] if told is None else []
-        inputs = [widget for widget in form.fields if not isinstance(widget, gr.State)]
-        is_lstm = job is not None and is_busy
+        look_of = ["old"] if is_old else ["bare"] if told is None else []
         return [
             _headline(view, job),
             *charts,
-            *[gr.update(elem_classes=["pair", *kind])] * len(rows),
-            gr.update(visible=not is_busy, interactive=view.market.has_panel or is_lstm),
+            *[gr.update(elem_classes=["pair", *look_of])] * len(rows),
+            gr.update(visible=not is_busy, interactive=view.market.has_panel),
             gr.update(visible=is_busy),
             f'<p class="help">{escape(hint)}</p>',
-            *[gr.update(interactive=not is_busy)] * len(inputs),
+            # An LSTM has no heads.
+            *(gr.update(interactive=not is_busy and (kind, name) != ("lstm", "heads")) for name in shown),
         ]
 
-    inputs = [widget for widget in form.fields if not isinstance(widget, gr.State)]
-    charts = [rank_ic, loss, parts, industries]
-    page.live([headline, *charts, *rows, form.start, form.stop, form.hint, *inputs], look)
+    shown = {name: widget for name, widget in form.widgets.items() if not isinstance(widget, gr.State)}
+    outputs = [headline, rank_ic, loss, parts, industries, *rows, form.start, form.stop, form.hint]
+    page.live([*outputs, *shown.values()], look, [form.widgets["kind"]])
 
 
 def _headline(view: View, job: Job | None) -> str:
