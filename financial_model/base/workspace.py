@@ -6,6 +6,7 @@ at the wrong moment never sees half of one. Names that come from people are chec
 
 import contextlib
 import errno
+import glob
 import itertools
 import json
 import math
@@ -230,9 +231,12 @@ def _beside(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def remove_old_parts(folder: Path, older_than_s: float = 3600.0) -> None:
-    """Remove what writers that were killed left beside their files: old enough to be nobody's any more."""
-    for path in folder.glob(".*.part"):
+def remove_old_parts(folder: Path, older_than_s: float = 3600.0, of: str = "") -> None:
+    """Remove what writers that were killed left beside their files: old enough to be nobody's any more.
+
+    of: beside files alone whose names begin so.
+    """
+    for path in folder.glob(f".{glob.escape(of)}*.part"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > older_than_s:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -14,9 +14,13 @@ from ..base.errors import WorkspaceBusy
 from ..base.workspace import Workspace, check_name, locked, remove_old_parts, write_atomically, write_json
 
 
-def hold_run(folder: Path, stem: str, owner: str = "train") -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def hold_run(folder: Path, stem: str, owner: str = "train") -> Iterator[None]:
     """Have the files NAME_STAMP_... for ourselves; WorkspaceBusy names who has them."""
-    return locked(folder / f".{stem}.lock", owner, f"The run {stem}", is_removed=True)
+    with locked(folder / f".{stem}.lock", owner, f"The run {stem}", is_removed=True):
+        # Nobody else writes them now, so what lies half written is of a training that was killed.
+        remove_old_parts(folder, 0.0, f"{stem}_")
+        yield
 
 
 class RunFiles:

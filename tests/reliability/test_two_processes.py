@@ -180,6 +180,7 @@ def test_a_run_is_resumed_once_at_a_time_and_not_deleted_meanwhile(whole, copy, 
         with pytest.raises(WorkspaceBusy, match="train pid"):
             runs.delete(copy, run, [])
     assert before == {path.name: path.read_bytes() for path in copy.output_dir.iterdir()}
+    (copy.output_dir / f".{stem}_best.pt.7-0.part").write_text("a killed training left it half written")
     assert runs.delete(copy, run, []) == len(before)
     assert not list(copy.output_dir.iterdir())
 
