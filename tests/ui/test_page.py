@@ -302,6 +302,57 @@ def test_a_workspace_that_is_not_there_yet_is_empty(tmp_path):
     assert page.view("en").jobs == []
 
 
+def test_sessions_that_ask_nothing_more_are_forgotten_and_one_at_work_is_not():
+    from types import SimpleNamespace
+
+    from financial_model.ui.sessions import ANSWER_KEPT_S, forget_answered
+
+    messages = {"answered": "", "not fetched": "told", "at work": ""}
+    ids = {"answered": set(), "not fetched": {"1"}, "at work": {"2"}, "without messages": set()}
+    events = {"2": SimpleNamespace(session_hash="at work")}
+    queue = SimpleNamespace(
+        event_ids_to_events=events, pending_event_ids_session=ids, pending_messages_per_session=messages
+    )
+    silent = {}
+    forget_answered(queue, silent, 0.0)
+    forget_answered(queue, silent, ANSWER_KEPT_S)
+    assert set(silent) == {"answered", "not fetched", "without messages"}
+    events["3"] = SimpleNamespace(session_hash="answered")  # it asks again
+    forget_answered(queue, silent, ANSWER_KEPT_S + 1)
+    assert set(ids) == set(messages) == {"answered", "at work"}
+    del events["3"]
+    forget_answered(queue, silent, 2 * ANSWER_KEPT_S)
+    assert "answered" in ids  # silent anew
+    forget_answered(queue, silent, 3 * ANSWER_KEPT_S + 1)
+    assert set(ids) == set(messages) == {"at work"}
+    assert silent == {}
+
+
+def test_a_queue_is_swept_by_the_calls_of_programs(monkeypatch):
+    """In a process of its own: a page that is built leaves an event loop open."""
+    code = (
+        "import asyncio, tempfile\n"
+        "from financial_model.ui import app, sessions\n"
+        "app.gr.mount_gradio_app = lambda server, demo, **_: demo\n"
+        "space = app.Workspace(tempfile.mkdtemp())\n"
+        "page = app.Page(space, app.Jobs(space), app.Translate('en'))\n"
+        "sessions.SWEEP_S, sessions.ANSWER_KEPT_S = -1.0, -1.0\n"
+        "queue = app.make_server_app(page, 'en', None, 7860)._queue\n"
+        "queue.pending_event_ids_session['answered'] = set()\n"
+        "from gradio.data_classes import PredictBodyInternal\n"
+        "fn = next(f for f in queue.blocks.fns.values() if f.api_name == 'list_jobs')\n"
+        "body = PredictBodyInternal(data=[], fn_index=fn._id, session_hash='asks')\n"
+        "async def ask():\n"
+        "    queue.pending_message_lock = asyncio.Lock()\n"
+        "    return await queue.push(body=body, request=None, username=None)\n"
+        "assert asyncio.run(ask())[0] is True\n"
+        "assert list(queue.pending_event_ids_session) == ['asks']\n"
+    )
+    from .conftest import REPOSITORY
+
+    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, timeout=120)
+
+
 def test_what_gradio_remembers_of_openings_and_calls_is_bounded():
     """In a process of its own: a page that is built leaves an event loop open."""
     code = (
