@@ -14,7 +14,7 @@ from .device import peak_memory
 from .distributed import Ranks
 from .place import Place
 from .run_files import RunFiles
-from .validation_span import Validation
+from .validation_span import Validation, told
 
 
 @dataclass
@@ -75,7 +75,7 @@ class RunRecord:
             return
         done = place.member * self.settings.epochs + place.epoch + place.step / step_count
         total = self.settings.ensemble * self.settings.epochs
-        told = {
+        line = {
             "step": place.step,
             "step_count": step_count,
             "total_step": place.total_step,
@@ -91,44 +91,50 @@ class RunRecord:
             "left_s": round(elapsed_s * (total - done) / done, 1),
             "device_memory_bytes": peak_memory(self.device),
         }
-        self.progress.emit("step", **told)
-        self.files.add_metrics({"kind": "step", **told})
+        self.progress.emit("step", **line)
+        self.files.add_metrics({"kind": "step", **line})
 
     def tell_epoch(
         self, place: Place, train_loss: float, validation: Validation, spread_ratio: float | None
     ) -> None:
-        rank = validation.rank
-        told = {
+        line = {
             "epoch": place.epoch,
             "epoch_count": self.settings.epochs,
             "total_step": place.total_step,
             "member": place.member + 1,
             "member_count": self.settings.ensemble,
             "train_loss": train_loss,
-            "valid_loss": validation.loss,
-            "valid_rank_ic": rank.rank_ic if rank else None,
-            "valid_rank_ic_se": rank.rank_ic_se if rank and math.isfinite(rank.rank_ic_se) else None,
-            "valid_ic": rank.ic if rank else None,
+            **told(validation.loss, validation.rank),
             "best_epoch": place.best_epoch,
             "spread_ratio": spread_ratio,
         }
-        self.history.append(told)
+        self.history.append(line)
         if self.ranks.is_writer:
-            self.progress.emit("epoch", **told)
-            self.files.add_metrics({"kind": "epoch", **told})
+            self.progress.emit("epoch", **line)
+            self.files.add_metrics({"kind": "epoch", **line})
 
-    def result(self, place: Place, which: str, stopped: bool) -> dict[str, Any]:
-        """A job's result, of a run that stands at `place` and whose best checkpoint is `which`."""
-        best = [entry for entry in self.history if entry["epoch"] == entry["best_epoch"]]
+    def result(
+        self, place: Place, which: str, stopped: bool, joint: dict[str, float | None] | None
+    ) -> dict[str, Any]:
+        """A job's result, of a run that stands at `place` and whose best checkpoint is `which`.
+
+        joint: what the members score together at their best epochs, where there are several; the figures of
+        one alone stand in its history.
+        """
+        chosen = {line.get("member", 1): line["best_epoch"] for line in self.history}
+        best = [line for line in self.history if line["epoch"] == chosen[line.get("member", 1)]]
+        figures = joint if joint is not None else best[-1] if best else {}
         path = self.files.told(self.files.checkpoint(which))
         result = {
             "stopped": stopped,
             "checkpoint": path,
             "run": self.files.told(self.files.path("run.json")),
             "epochs": place.total_epoch,
-            "best_epoch": best[-1]["epoch"] if best else None,
-            "valid_loss": best[-1]["valid_loss"] if best else None,
-            "valid_rank_ic": best[-1]["valid_rank_ic"] if best else None,
+            "best_epoch": best[0]["epoch"] if len(best) == 1 else None,
+            "best_epochs": [line["epoch"] for line in best],
+            "valid_loss": figures.get("valid_loss"),
+            "valid_rank_ic": figures.get("valid_rank_ic"),
+            "valid_rank_ic_se": figures.get("valid_rank_ic_se"),
             "parameters": self.parameter_count,
             "train_s": round(place.elapsed_s, 1),
         }

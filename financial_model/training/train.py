@@ -33,7 +33,7 @@ from .place import Place
 from .run_files import RunFiles
 from .run_record import RunRecord, Window
 from .schedule import rate_share
-from .validation_span import Validation, ValidationSpan
+from .validation_span import Validation, ValidationSpan, told
 
 EVENT_INTERVAL_S = 0.25
 # A device that works asynchronously is asked for its losses now and then; waiting for each would idle it.
@@ -270,9 +270,19 @@ class Trainer:
     def _told_result(self, which: str, stopped: bool) -> dict[str, Any]:
         """The result of a job, written to the run.json too."""
         self._count_time()
-        result = self.record.result(self.place, which, stopped)
+        result = self.record.result(self.place, which, stopped, self._joint_figures())
         self.record.write_run(result)
         return result
+
+    def _joint_figures(self) -> dict[str, float | None] | None:
+        """What the members score together, each at its best so far; None of one alone."""
+        is_training = self.place.member < self.settings.ensemble
+        members = self._members("best", self.best if is_training else None)
+        outputs = [member.output for member in members if member.output is not None]
+        if len(members) < 2 or len(outputs) < len(members):
+            return None
+        joint = average(outputs, [member.scale for member in members])
+        return told(*self.valid.judge(joint, self.loss))
 
     # ---- what is saved
 

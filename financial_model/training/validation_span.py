@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..datasets.dataset import StockDataset
 from ..models.interface import Output
+from .improved_loss import Loss
 from .member import Trained
 from .validation import RankFigures, rank_figures
 
@@ -28,6 +29,16 @@ class Validation:
     def value(self) -> float:
         """What early stopping makes as large as it can."""
         return -self.loss if self.rank is None else self.rank.rank_ic
+
+
+def told(loss: float, rank: RankFigures | None) -> dict[str, float | None]:
+    """A validation as events and results tell it; None where nothing is ranked, or an error is not known."""
+    return {
+        "valid_loss": loss,
+        "valid_rank_ic": rank.rank_ic if rank else None,
+        "valid_rank_ic_se": rank.rank_ic_se if rank and math.isfinite(rank.rank_ic_se) else None,
+        "valid_ic": rank.ic if rank else None,
+    }
 
 
 class ValidationSpan:
@@ -52,6 +63,15 @@ class ValidationSpan:
             return None
         _, label, session = self.outcomes
         return rank_figures(score.double().numpy(), label.double().numpy(), session.numpy())
+
+    def judge(self, output: Output, loss: Loss) -> tuple[float, RankFigures | None]:
+        """(loss, rank figures) of outputs that are known for all rows, such as an ensemble's."""
+        matrices, total, start = self.dataset.matrices, 0.0, 0
+        for rows in self.batches:
+            part = slice(start, start := start + len(rows))
+            here = Output(*(values[part].to(matrices.device) for values in output))
+            total += float(loss(here, matrices.gather_labels(rows.to(matrices.device)))[0]) * len(rows)
+        return total / len(self.rows), self.rank_figures(output.score)
 
     def spread_ratio(self, output: Output | None, levels: Sequence[float]) -> float | None:
         """sd(forecast) / sd(target) of the last step's middle quantile: small is right, zero is flat."""

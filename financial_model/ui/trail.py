@@ -106,7 +106,7 @@ def best_epochs(epochs: Sequence[Event]) -> list[Event]:
 def best_of(epochs: Sequence[Event]) -> Event:
     """What validation says of a run's best checkpoint, empty before the first epoch.
 
-    That of an ensemble holds each member at its own best, and nothing tells what they score together: its
+    That of an ensemble holds each member at its own best, and no epoch tells what they score together: its
     figures are the means of the members'. So is the error, for all of them are judged on the same sessions.
     `epoch` is that of the newest member, `members` how many the figures are means of.
     """

@@ -14,10 +14,12 @@ from financial_model.base.progress import Progress
 from financial_model.datasets.multi_dim_dataset import open_dataset
 from financial_model.forecasting.calibration import fit_calibration
 from financial_model.models.checkpoint import load_checkpoint
+from financial_model.models.interface import Output
 from financial_model.training.improved_loss import LOSSES
 from financial_model.training.run_files import RunFiles
 from financial_model.training.schedule import rate_share
 from financial_model.training.train import Trainer
+from financial_model.training.validation_span import ValidationSpan
 
 
 def weights_of(path):
@@ -122,6 +124,36 @@ def test_a_run_that_was_killed_goes_on_from_its_last_saved_epoch(
     steps = [line["total_step"] for line in lines if line["kind"] == "step"]
     assert steps == sorted(set(steps))
     assert [line["epoch"] for line in lines if line["kind"] == "epoch"] == [1, 2, 1, 2]
+
+
+def test_an_ensemble_is_told_by_what_its_members_score_together(walk, market, straight):
+    result, workspace, events = straight
+    epochs = [event for event in events if event["kind"] == "epoch"]
+    assert result["best_epochs"] == [epochs[1]["best_epoch"], epochs[3]["best_epoch"]]
+    assert result["best_epoch"] is None
+    # The checkpoint itself, asked again over the validation span.
+    checkpoint = load_checkpoint(workspace.inside(result["checkpoint"]))
+    dataset = open_dataset(market, walk.small_settings(ensemble=2, save_interval=1, patience=1000))
+    span, network = ValidationSpan(dataset), checkpoint.build().eval()
+    with torch.no_grad():
+        parts = [network(dataset.matrices.gather(rows)) for rows in span.batches]
+    joint = Output(*(torch.cat(values) for values in zip(*parts, strict=True)))
+    loss, rank = span.judge(joint, LOSSES[checkpoint.settings.loss]())
+    assert (result["valid_loss"], result["valid_rank_ic"]) == pytest.approx((loss, rank.rank_ic), abs=1e-5)
+    assert result["valid_rank_ic_se"] == pytest.approx(rank.rank_ic_se, abs=1e-5)
+    alone = [event["valid_loss"] for event in epochs]
+    assert min(abs(result["valid_loss"] - one) for one in alone) > 1e-5
+    run = json.loads(workspace.inside(result["run"]).read_text())
+    assert run["result"]["valid_rank_ic"] == result["valid_rank_ic"]
+
+
+def test_one_network_is_told_by_its_best_epoch(walk, market, tmp_path):
+    events = []
+    result, _ = walk.train(market, tmp_path, walk.small_settings(), Progress(events.append))
+    [best] = [e for e in events if e["kind"] == "epoch" and e["epoch"] == result["best_epoch"]]
+    assert result["best_epochs"] == [result["best_epoch"]]
+    for name in ("valid_loss", "valid_rank_ic", "valid_rank_ic_se"):
+        assert result[name] == best[name]
 
 
 def test_a_finished_run_has_nothing_left_to_resume_and_says_the_same(walk, market, straight):
