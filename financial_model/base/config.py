@@ -45,6 +45,7 @@ NEEDED = {
 DEFAULT_INDEX = "SH000300"
 # No broker may ask for more, as a fraction of the amount.
 COMMISSION_CAP = 0.003
+TAG_NAMES = {"first": "from", "last": "to"}  # as the command line has them
 
 
 class Settings:
@@ -93,6 +94,26 @@ class Settings:
                     found[setting.name] = inner
             elif setting.name in given or value != setting.default:
                 found[setting.name] = _to_plain(value)
+        return found
+
+    def tags(self, *but: str) -> list[str]:
+        """What differs from the plain case, as parts of the name of a result; `but`: what needs no part.
+
+        >>> BacktestSettings("a.pt", first=date(2018, 1, 2), top=20).tags("checkpoint", "out")
+        ['from20180102', 'top20']
+        """
+        found = []
+        for setting in dataclasses.fields(self):  # type: ignore[arg-type]
+            value, name = getattr(self, setting.name), TAG_NAMES.get(setting.name, setting.name)
+            if setting.name in but or value == setting.default:
+                continue
+            if isinstance(value, bool):
+                found.append(name if value else f"no_{name}")
+            elif isinstance(value, tuple):
+                found.append("-".join([name, *map(str, value)]))
+            else:
+                told = f"{value:%Y%m%d}" if isinstance(value, date) else f"{value}"
+                found.append(f"{name}-{told}" if isinstance(value, str) else f"{name}{told}")
         return found
 
     def differences(self, other: Self) -> dict[str, tuple[Any, Any]]:

@@ -7,6 +7,7 @@ at the wrong moment never sees half of one. Names that come from people are chec
 import contextlib
 import errno
 import glob
+import hashlib
 import itertools
 import json
 import math
@@ -15,7 +16,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
@@ -28,6 +29,7 @@ RESERVED_NAMES = frozenset(
 NAME_PATTERN = re.compile(r"[\w][\w .-]{0,79}", re.UNICODE)
 # Of one part and of a whole path, in bytes; the systems' own answer to more is an OSError wherever it is met.
 MAX_PART_BYTES, MAX_PATH_BYTES = 255, 4000
+MAX_TAG_BYTES = 80  # of what a result's name says of its settings
 HALF_SIGN = re.compile(r"\\u[dD][89a-fA-F]")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # An open reader makes a rename fail on Windows; readers here close within moments.
@@ -84,6 +86,18 @@ class Workspace:
     def reference_path(self, name: str) -> Path:
         """The CSV of one kind of dated facts, such as "corporate_actions"."""
         return self.stock_data_dir / f"{name}.csv"
+
+    def result_path(self, stem: str, kind: str, tags: Sequence[str], suffix: str) -> Path:
+        """Where a result lies whose place nobody named: what was asked for is in its name, so that a second
+        one with other settings leaves the first alone. Long tags become their digest.
+
+        >>> Workspace("/data").result_path("a_best", "backtest", ["top20"], ".html").name
+        'a_best_backtest_top20.html'
+        """
+        tag = "_".join([kind, *(re.sub(r"[^\w.-]+", "_", tag) for tag in tags)])
+        if len(tag.encode()) > MAX_TAG_BYTES:
+            tag = f"{kind}_{hashlib.blake2b('|'.join(tags).encode(), digest_size=6).hexdigest()}"
+        return self.inside(f"output/{stem}_{tag}{suffix}")
 
     def inside(self, relative: str | Path) -> Path:
         """A path from a user, resolved and held inside the workspace; UnsafePath otherwise.

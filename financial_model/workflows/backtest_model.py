@@ -30,8 +30,9 @@ def backtest_model(settings: BacktestSettings, workspace: Workspace, progress: P
     Writes the report (.html), the result (.json) and every trade (.csv) beside each other. SeenInTraining
     names the first session allowed.
     """
-    default = f"output/{checkpoint_path(workspace, settings.checkpoint).stem}_backtest.html"
-    out = output_path(settings.out or workspace.inside(default), ".html", companions=(".json", ".csv"))
+    stem = checkpoint_path(workspace, settings.checkpoint).stem
+    default = workspace.result_path(stem, "backtest", settings.tags("checkpoint", "out"), ".html")
+    out = output_path(settings.out or default, ".html", companions=(".json", ".csv"))
     progress.stage("load", "loading the panel and the checkpoint")
     panel = Panel.open(workspace)
     settings = replace(settings, index=parse_code(settings.index))

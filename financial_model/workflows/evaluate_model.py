@@ -59,8 +59,10 @@ def evaluate_model(settings: EvaluateSettings, workspace: Workspace, progress: P
     """
     if not settings.checkpoints:
         raise BadSetting("checkpoints", [], "at least one checkpoint file")
-    default = f"output/{checkpoint_path(workspace, settings.checkpoints[0]).stem}_evaluation.html"
-    out = output_path(settings.out or workspace.inside(default), ".html", companions=(".json",))
+    stem, *others = (checkpoint_path(workspace, one).stem for one in settings.checkpoints)
+    tags = [*(f"vs_{other}" for other in others), *settings.tags("checkpoints", "out")]
+    default = workspace.result_path(stem, "evaluation", tags, ".html")
+    out = output_path(settings.out or default, ".html", companions=(".json",))
     progress.stage("load", "loading the panel and the checkpoints")
     panel = Panel.open(workspace)
     contenders = open_contenders(settings.checkpoints, panel, workspace, progress)

@@ -1,5 +1,6 @@
 """Checkpoint -> forecast -> a file of quantiles per step."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ TOLD_ROWS = 200
 def forecast_stock(settings: ForecastSettings, workspace: Workspace, progress: Progress) -> dict[str, Any]:
     """Forecast some stocks or the whole universe, for one session or a range, and write the table."""
     checkpoint = checkpoint_path(workspace, settings.checkpoint)
-    default = workspace.inside(f"output/{checkpoint.stem}_forecast.csv")
+    named = replace(settings, bars=Path(settings.bars).stem if settings.bars is not None else None)
+    tags = named.tags("checkpoint", "all", "out")
+    default = workspace.result_path(checkpoint.stem, "forecast", tags, ".csv")
     out = output_path(settings.out or default, *FORECAST_SUFFIXES)
     progress.stage("load", "loading the checkpoint and the panel")
     panel = Panel.open(workspace)

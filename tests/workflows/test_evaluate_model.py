@@ -333,3 +333,25 @@ def test_every_trade_of_a_backtest_is_listed(traded):
 def test_a_backtest_twice_is_the_same(workspace, checkpoint, traded):
     settings = BacktestSettings(checkpoint, top=5, drop=1, cash_cny=500_000.0)
     assert backtest_model(settings, workspace, Progress()) == traded
+
+
+def test_a_backtest_with_other_settings_leaves_the_first_alone(workspace, checkpoint, traded):
+    first = Path(traded["out"])
+    before = first.read_bytes()
+    settings = BacktestSettings(checkpoint, top=3, order_price="open")
+    other = Path(backtest_model(settings, workspace, Progress())["out"])
+    plain = Path(checkpoint).stem
+    assert other.name == f"{plain}_backtest_top3_order_price-open.html"
+    assert first.read_bytes() == before
+
+
+def test_a_comparison_leaves_the_evaluation_of_the_first_checkpoint_alone(workspace, checkpoint, tmp_path):
+    plain = Path(checkpoint).stem
+    copy = tmp_path / "other.pt"
+    copy.write_bytes(workspace.inside(checkpoint).read_bytes())
+    settings = EvaluateSettings((checkpoint,), baselines=False)
+    alone = Path(evaluate_model(settings, workspace, Progress())["out"])
+    assert alone.name == f"{plain}_evaluation_no_baselines.html"
+    compared = replace(settings, checkpoints=(checkpoint, str(copy)))
+    both = Path(evaluate_model(compared, workspace, Progress())["out"])
+    assert both.name == f"{plain}_evaluation_vs_other_no_baselines.html"

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pyarrow.csv
@@ -70,7 +71,7 @@ def test_named_stocks_are_told_in_the_result_too(trip):
     code = scan["ranking"][3]["code"]
     result = forecast_stock(ask(trip, codes=(code[2:] + "." + code[:2],)), workspace, Progress())
     assert [row["code"] for row in result["forecasts"]] == [code] * 5
-    assert list(workspace.output_dir.glob("trip_*_forecast.csv"))
+    assert list(workspace.output_dir.glob("trip_*_forecast_codes-*.csv"))
 
 
 def test_a_stock_that_is_asked_for_twice_is_forecast_once(trip):
@@ -298,3 +299,23 @@ def test_a_stop_before_the_forecast_writes_nothing(trip, tmp_path):
     with pytest.raises(StopRequested, match="Nothing was written"):
         forecast_stock(settings, trip[0], Progress(stop=lambda: True))
     assert not (tmp_path / "f.csv").exists()
+
+
+def test_a_forecast_of_a_few_leaves_that_of_the_universe_alone(trip, tmp_path):
+    workspace, result = trip
+    plain = Path(result["checkpoint"]).stem
+    whole = Path(forecast_stock(ask(trip, all=True), workspace, Progress())["out"])
+    before = whole.read_bytes()
+    assert whole.name == f"{plain}_forecast.csv"
+    panel = Panel.open(workspace)
+    day, last = panel.sessions[-20].item(), len(panel.sessions) - 1
+    then, now = ({panel.codes[k] for k in panel.code_index[panel.rows_at(at)]} for at in (last - 19, last))
+    code = min(then & now)
+    one = forecast_stock(ask(trip, codes=(code,), as_of=day), workspace, Progress())
+    assert Path(one["out"]).name == f"{plain}_forecast_codes-{code}_as_of{day:%Y%m%d}.csv"
+    shutil.copy(workspace.bars_dir / f"{code}.csv", tmp_path / "mine.csv")
+    mine = forecast_stock(ask(trip, bars=str(tmp_path / "mine.csv")), workspace, Progress())
+    assert Path(mine["out"]).name == f"{plain}_forecast_bars-mine.csv"
+    many = forecast_stock(ask(trip, codes=tuple(sorted(now))), workspace, Progress())
+    assert len(Path(many["out"]).name) < 120
+    assert whole.read_bytes() == before
