@@ -37,7 +37,7 @@ from .base.config import (
     TrainSettings,
     WalkForwardSettings,
 )
-from .base.errors import BadSetting, DiskFull, FinancialModelError, StopRequested
+from .base.errors import BadSetting, DiskFull, FinancialModelError, OutOfMemory, StopRequested
 from .base.progress import RESULT_FILE, JobFolder, Progress, Sink, TerminalSink
 from .base.workspace import NO_ROOM, Workspace, read_json, user_path, write_json
 
@@ -46,6 +46,8 @@ S = TypeVar("S", bound=Settings)
 TOLD_STOCKS = 20
 RANKING_COLUMNS = ("rank", "code", "name", "close", "limit", "industry", "score")
 DONE, FAULT, BAD_INPUT, STOPPED = 0, 1, 2, 130
+# What a single process of several can meet alone, and then has to say itself; all else they meet alike.
+OF_ONE_PROCESS = (DiskFull, OutOfMemory)
 
 app = typer.Typer(
     name="financial_model",
@@ -441,7 +443,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         status = app(args=arguments, standalone_mode=False)
     except FinancialModelError as error:  # a setting that no settings object accepts
-        _fail(error, as_json="--json" in (arguments if arguments is not None else sys.argv[1:]))
+        if _is_writer():
+            _fail(error, as_json="--json" in (arguments if arguments is not None else sys.argv[1:]))
         status = BAD_INPUT
     except typer.Exit as leave:
         status = leave.exit_code
@@ -453,9 +456,15 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         message = format_message()
         is_help = message.startswith("Usage:")  # no command given
-        print(message if is_help else f"error: {message} (see --help)", file=sys.stderr)
+        if _is_writer():
+            print(message if is_help else f"error: {message} (see --help)", file=sys.stderr)
         status = BAD_INPUT
     sys.exit(status if isinstance(status, int) else DONE)
+
+
+def _is_writer() -> bool:
+    """Under torchrun one process tells and writes, the others work."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _given(**values: Any) -> dict[str, Any]:
@@ -517,7 +526,7 @@ def _over(values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 def _run(target: str, settings: Settings, workspace: Path, as_json: bool, job: Path | None) -> None:
     """Call `workflows.MODULE:FUNCTION`, imported only now, and leave with the exit status it earned."""
     stop = _StopFlag()
-    is_writer = os.environ.get("RANK", "0") == "0"  # under torchrun one process tells, the others work
+    is_writer = _is_writer()
     folder = JobFolder(job) if job is not None and is_writer else None
     sinks: list[Sink] = [TerminalSink()] if is_writer else []
     if folder is not None:
@@ -539,21 +548,23 @@ def _run(target: str, settings: Settings, workspace: Path, as_json: bool, job: P
         status = STOPPED if stopped else DONE
     except StopRequested as error:
         progress.emit("stopped", message=str(error), fields=error.fields)
-        _tell({"stopped": True, "message": str(error), **error.fields}, as_json)
+        if is_writer:
+            _tell({"stopped": True, "message": str(error), **error.fields}, as_json)
         status = STOPPED
     except KeyboardInterrupt:
         progress.emit("stopped", message="Stopped at once; what was saved before stands.")
         status = STOPPED
     except FinancialModelError as error:
         _last_words(progress, error)
-        _fail(error, as_json)
+        if is_writer or isinstance(error, OF_ONE_PROCESS):
+            _fail(error, as_json and is_writer)
         status = BAD_INPUT
     except Exception as error:
         status = FAULT
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             told = DiskFull(Path(error.filename or workspace), error.strerror or "no space left")
             _last_words(progress, told)
-            _fail(told, as_json)
+            _fail(told, as_json and is_writer)
             status = BAD_INPUT
         else:
             traceback.print_exc()
@@ -592,6 +603,8 @@ class _StopFlag:
         if self.is_set:
             raise KeyboardInterrupt
         self.is_set = True
+        if not _is_writer():
+            return
         print("\nstopping at the next step; once more stops at once", file=sys.stderr)
 
 

@@ -7,7 +7,7 @@ import types
 import pytest
 
 from financial_model import cli
-from financial_model.base.errors import FinancialModelError, StopRequested
+from financial_model.base.errors import FinancialModelError, OutOfMemory, StopRequested
 
 
 @pytest.fixture
@@ -168,3 +168,44 @@ def test_a_ranking_is_shown_best_first_and_says_where_the_rest_is(capsys):
     assert lines[1].split() == ["1", "SH600000", "浦发银行", "0.5"]
     assert len(lines) == 22
     assert lines[-1].strip().startswith("and 5 more")
+
+
+@pytest.mark.parametrize(
+    ("raised", "status"), [(FinancialModelError("no panel"), 2), (StopRequested("asked"), 130), (None, 0)]
+)
+def test_one_process_of_several_tells_how_it_ended(workflow, monkeypatch, capsys, raised, status):
+    def simulate(settings, workspace, progress):
+        if raised is not None:
+            raise raised
+        return {"message": "done"}
+
+    workflow(simulate)
+    objects = []
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        assert run("simulate", "--json") == status
+        told = capsys.readouterr()
+        objects += told.out.splitlines()
+        assert (told.err == "") if rank == "1" else (("error: no panel" in told.err) == (status == 2))
+    assert len(objects) == 1
+    for wrong in (["simulate", "--stocks", "0", "--json"], ["simulate", "--nonsense"]):
+        assert run(*wrong) == 2
+        assert capsys.readouterr() == ("", "")
+
+
+def test_what_one_process_of_several_meets_alone_it_says_itself(workflow, monkeypatch, capsys):
+    def simulate(settings, workspace, progress):
+        raise OutOfMemory("cuda:1", 96, "Try --batch-size 48.")
+
+    workflow(simulate)
+    monkeypatch.setenv("RANK", "1")
+    assert run("simulate", "--json") == 2
+    told = capsys.readouterr()
+    assert (told.out, "--batch-size 48" in told.err) == ("", True)
+
+
+def test_a_forecast_of_named_stocks_and_of_all_is_refused(capsys):
+    assert run("forecast", "--checkpoint", "a.pt", "--codes", "SH600000", "--all") == 2
+    assert "one or the other" in capsys.readouterr().err
+    assert run("forecast", "--checkpoint", "a.pt", "--codes", "SH600000", "--bars", "mine.csv") == 2
+    assert "one or the other" in capsys.readouterr().err

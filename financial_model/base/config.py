@@ -386,6 +386,9 @@ class ForecastSettings(Settings):
         if self.as_of is not None and (self.first is not None or self.last is not None):
             raise BadSetting("as_of", self.as_of.isoformat(), "either one as-of date or a range, not both")
         check_span(self.first, self.last)
+        asked = [name for name in ("codes", "all", "bars") if getattr(self, name)]
+        if len(asked) > 1:
+            raise BadSetting(asked[0], getattr(self, asked[0]), f"no {asked[1]} beside it: one or the other")
 
 
 @dataclass(frozen=True)

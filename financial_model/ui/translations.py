@@ -47,6 +47,7 @@ EXPECTED: tuple[tuple[str, str], ...] = (
     (r"codes", "代码"),
     (r"stocks", "股票"),
     (r"a JSON object.*", "一组设置"),
+    (r"no (\S+) beside it: one or the other", r"不能同时给出 \1，只能二选一"),
     (r"either one as-of date or a range, not both", "基准日和区间只能二选一"),
 )
 

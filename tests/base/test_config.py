@@ -91,6 +91,15 @@ def test_as_of_and_a_range_exclude_each_other():
         ForecastSettings("a.pt", as_of=date(2018, 1, 2), first=date(2018, 1, 2))
 
 
+@pytest.mark.parametrize(
+    "both", [{"codes": ("SH600000",), "all": True}, {"codes": ("SH600000",), "bars": "a.csv"}]
+)
+def test_stocks_to_forecast_are_named_in_one_way(both):
+    with pytest.raises(BadSetting, match="one or the other") as caught:
+        ForecastSettings("a.pt", **both)
+    assert caught.value.fields["setting"] == "codes"
+
+
 @pytest.mark.parametrize("rate", [float("nan"), float("inf"), -1.0, 2.0])
 def test_a_learning_rate_that_is_no_rate_is_refused(rate):
     with pytest.raises(BadSetting):
