@@ -115,8 +115,3 @@ def adjust_backward(date: DateArray, close: FloatArray, actions: Actions) -> Adj
         reference=reference,
         impossible=np.array(impossible, dtype="datetime64[D]"),
     )
-
-
-def forward_factor(factor: FloatArray) -> FloatArray:
-    """Factors for prices that end at today's level: for display only, each dividend rewrites them."""
-    return factor / factor[-1] if len(factor) else factor

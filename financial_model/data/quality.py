@@ -21,7 +21,7 @@ from ..base.errors import DamagedFile
 from ..base.workspace import Workspace, read_json, write_atomically, write_json
 from ..market.calendar import CLOSED, UNKNOWN, Calendar, are_among
 from ..market.codes import board_of
-from ..market.rules import free_sessions, limit_thousandths, price_limits
+from ..market.rules import HALF_TICK, free_sessions, limit_thousandths, price_limits
 from .adjust import Adjustment, adjust_backward
 from .csv_source import LOT
 from .reference_store import Facts, ReferenceStore, actions_of, holds_at
@@ -49,7 +49,6 @@ FINDINGS = {
 }
 # Amounts come as float32 or in whole thousands, and a mean of rounded prices may lie half a tick outside.
 MEAN_PRICE_TOLERANCE = 0.002
-HALF_TICK = 0.005
 # A first bar this long after the market's first is taken for a listing where no list date is known.
 LISTING_GAP = np.timedelta64(30, "D")
 EXAMPLES_PER_FINDING = 20

@@ -17,6 +17,7 @@ HALF_TICK = TICK / 2
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 DateArray = npt.NDArray[np.datetime64]
+Mask = npt.NDArray[np.bool_]
 
 # board -> (first session, limit in thousandths of the reference), oldest first.
 LIMIT_RATES = {
@@ -38,14 +39,28 @@ FREE_SESSIONS = {
 }
 
 
-def closes_at_limit(
+def limit_reached(
     raw_close: FloatArray, limit_down: FloatArray, limit_up: FloatArray
-) -> npt.NDArray[np.bool_]:
-    """True (N,) where a session closes at its lower or upper limit, so that one side finds no counterpart.
+) -> npt.NDArray[np.str_]:
+    """Which limit a session closes at, (N,): "up", "down", "" neither. At one, a side finds no counterpart.
 
     Raw prices in CNY; limits NaN where there are none, which no close is at.
+
+    >>> limit_reached(np.array([11.0, 9.0, 10.5]), np.array([9.0, 9.0, np.nan]), np.full(3, 11.0)).tolist()
+    ['up', 'down', '']
     """
-    return (raw_close >= limit_up - HALF_TICK) | (raw_close <= limit_down + HALF_TICK)
+    at_down, at_up = _at_limits(raw_close, limit_down, limit_up)
+    return np.where(at_up, "up", np.where(at_down, "down", ""))
+
+
+def closes_at_limit(raw_close: FloatArray, limit_down: FloatArray, limit_up: FloatArray) -> Mask:
+    """True (N,) where a session closes at either limit, as `limit_reached` has it."""
+    at_down, at_up = _at_limits(raw_close, limit_down, limit_up)
+    return at_down | at_up
+
+
+def _at_limits(raw_close: FloatArray, limit_down: FloatArray, limit_up: FloatArray) -> tuple[Mask, Mask]:
+    return raw_close <= limit_down + HALF_TICK, raw_close >= limit_up - HALF_TICK
 
 
 def as_of(table: tuple[tuple[date, int], ...], dates: DateArray) -> IntArray:

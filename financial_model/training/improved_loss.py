@@ -6,8 +6,8 @@ always trained by its correlation with the labels of its session, since that is 
 judged by.
 
 Forecasts of returns are small, and should be: under a squared error the best forecast has a standard
-deviation of IC times that of the target, 0.05 where the target has 1. `spread_ratio` measures it. What must
-not be flat is the ranking within a session and the width of the quantiles.
+deviation of IC times that of the target, 0.05 where the target has 1. `ValidationSpan.spread_ratio` measures
+it. What must not be flat is the ranking within a session and the width of the quantiles.
 
 Sizes: B batch, H horizon, Q quantile levels. A NaN in target or label does not count; a batch without a
 single known value has no gradient. Asking whether one is there would make a GPU wait.
@@ -305,16 +305,6 @@ def normal_scores_within(x: Tensor, known: Tensor, groups: Tensor) -> Tensor:
     rank = torch.empty_like(x).scatter(0, order, torch.arange(len(x), device=x.device).to(x.dtype))
     share = (rank - first[groups] + 0.5) / count[groups]
     return torch.where(known, math.sqrt(2) * torch.erfinv(2 * share - 1), 0.0)
-
-
-def spread_ratio(forecast: Tensor, target: Tensor) -> float:
-    """sd(forecast) / sd(target) over known targets, for reports; the best possible one is about the IC.
-
-    >>> round(spread_ratio(torch.tensor([0.0, 0.1, 0.0, 0.1]), torch.tensor([1.0, -1.0, 1.0, -1.0])), 6)
-    0.05
-    """
-    known = ~target.isnan()
-    return (forecast[known].std() / target[known].std()).item()
 
 
 def _at_least_single(x: Tensor) -> Tensor:

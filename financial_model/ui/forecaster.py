@@ -20,7 +20,7 @@ from ..data.reference_store import ReferenceStore
 from ..datasets.splits import first_unseen
 from ..evaluation.notes import note_other_market, note_unlearned
 from ..market.calendar import Calendar
-from ..market.rules import HALF_TICK
+from ..market.rules import limit_reached
 
 if TYPE_CHECKING:
     from ..forecasting.inference import Predictor
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 HISTORY = 60
+AT_LIMIT = ("raw_close", "limit_down", "limit_up")
 
 
 class Forecaster:
@@ -129,7 +130,7 @@ def tell_stock(
         "is_simulated": bool(panel.is_simulated),
         "close": close,
         "change": close / reference_close - 1 if np.isfinite(reference_close) else None,
-        "limit": _limit(close, float(panel.column("limit_up")[row]), float(panel.column("limit_down")[row])),
+        "limit": str(limit_reached(*(panel.column(name)[rows] for name in AT_LIMIT))[0]),
         "score": float(score[0]),
         "bars": {
             "date": panel.sessions[panel.session_index[shown]].astype(str).tolist(),
@@ -147,11 +148,6 @@ def tell_stock(
         "actual": _actual(panel, of_code, position, steps, scale),
         "samples": past_forecasts(predictor, of_code, position, samples),
     }
-
-
-def _limit(close: float, up: float, down: float) -> str:
-    # NaN, a session without limits, is neither.
-    return "up" if close >= up - HALF_TICK else "down" if close <= down + HALF_TICK else ""
 
 
 def _future(sessions: Any, position: int, steps: int) -> tuple[list[str], int]:

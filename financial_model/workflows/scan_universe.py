@@ -14,8 +14,8 @@ from ..datasets.feature_cache import load_features
 from ..evaluation.notes import note_other_market, note_unlearned
 from ..forecasting.conditional_inference import open_predictor
 from ..forecasting.forecast import FORECAST_SUFFIXES, QUANTILE_NAMES, write_forecast
-from ..forecasting.inference import Predictor, Rows
-from ..market.rules import HALF_TICK
+from ..forecasting.inference import Predictor
+from ..market.rules import limit_reached
 from ..models.checkpoint import checkpoint_path
 
 
@@ -60,12 +60,14 @@ def rank_universe(predictor: Predictor, reference: ReferenceStore, as_of: Any = 
     codes = [panel.codes[position] for position in panel.code_index[rows]]
     listed = reference.read("stock_list")
     names = dict(zip(listed["code"].tolist(), listed["name"].tolist(), strict=True))
+    prices = ("raw_close", "limit_down", "limit_up")
+    close, limit_down, limit_up = (panel.column(name)[rows] for name in prices)
     columns: dict[str, Any] = {
         "rank": np.arange(1, len(rows) + 1, dtype=np.int32),
         "code": codes,
         "name": [names.get(code, "") for code in codes],
-        "close": panel.column("raw_close")[rows].astype(np.float64),
-        "limit": limit_tags(panel, rows),
+        "close": close.astype(np.float64),
+        "limit": limit_reached(close, limit_down, limit_up).tolist(),
         "is_st": panel.column("is_st")[rows].astype(bool),
         "score": score.astype(np.float64),
     }
@@ -74,10 +76,3 @@ def rank_universe(predictor: Predictor, reference: ReferenceStore, as_of: Any = 
         columns[name] = words[panel.column(name)[rows]].tolist()
     columns |= {name: last_step[:, position] for position, name in enumerate(QUANTILE_NAMES)}
     return pa.table(columns)
-
-
-def limit_tags(panel: Panel, rows: Rows) -> list[str]:
-    """ "up", "down" or "" for each row: whether it closed at a price limit."""
-    close, up, down = (panel.column(name)[rows] for name in ("raw_close", "limit_up", "limit_down"))
-    at_up, at_down = close >= up - HALF_TICK, close <= down + HALF_TICK  # NaN, a free session, is neither
-    return np.where(at_up, "up", np.where(at_down, "down", "")).tolist()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from financial_model.data.adjust import Actions, adjust_backward, ex_reference, forward_factor
+from financial_model.data.adjust import Actions, adjust_backward, ex_reference
 
 
 def days(*texts):
@@ -157,7 +157,3 @@ def test_cash_in_and_out_over_a_holding_adds_up(history):
     low = min(close.min(), np.nanmin(made.reference))
     count = len(events.date)
     np.testing.assert_allclose(shares, made.factor, rtol=count * 0.006 * 16 / low + 1e-9)
-
-
-def test_forward_prices_end_at_todays_level():
-    assert forward_factor(np.array([1.0, 2.0, 4.0])).tolist() == [0.25, 0.5, 1.0]

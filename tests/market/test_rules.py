@@ -11,6 +11,7 @@ from financial_model.market.rules import (
     closes_at_limit,
     exchange_fee_rates,
     free_sessions,
+    limit_reached,
     limit_thousandths,
     price_limits,
     tick_count,
@@ -114,3 +115,4 @@ def test_a_close_at_either_limit_is_at_it_and_none_is_where_there_is_none():
     close, nothing = np.array([11.0, 9.0, 10.99, 9.01, 11.0]), np.nan
     down, up = np.array([9.0, 9.0, 9.0, 9.0, nothing]), np.array([11.0, 11.0, 11.0, 11.0, nothing])
     assert closes_at_limit(close, down, up).tolist() == [True, True, False, False, False]
+    assert limit_reached(close, down, up).tolist() == ["up", "down", "", "", ""]
