@@ -170,7 +170,9 @@ class Universe:
                     "market_cap_cny": _number(_sum(caps[members])),
                     "return_1": _number(_mean(day[members])),
                     "return_20": _number(_mean(month[members])),
-                    "source_names": sorted(own.items(), key=lambda item: (-item[1], item[0])),
+                    "source_names": [
+                        list(item) for item in sorted(own.items(), key=lambda one: (-one[1], one[0]))
+                    ],
                     "codes": [self.codes[k] for k in members],
                 }
             )
