@@ -65,7 +65,7 @@ class Run:
     @cached_property
     def best(self) -> dict[str, Any]:
         """What validation says of its best checkpoint (`trail.best_of`), empty when no epoch is done."""
-        return best_of(self.history)
+        return best_of(self.history, self.facts.get("result"))
 
     def measured(self, which: str) -> dict[str, Any]:
         """What validation says of the checkpoint "best", "final" or "epoch5", empty where it says nothing."""

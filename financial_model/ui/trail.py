@@ -103,20 +103,26 @@ def best_epochs(epochs: Sequence[Event]) -> list[Event]:
     return [one for one in epochs if one.get("epoch") == chosen[number(one.get("member"))]]
 
 
-def best_of(epochs: Sequence[Event]) -> Event:
+JOINT = ("valid_rank_ic", "valid_rank_ic_se", "valid_loss")
+
+
+def best_of(epochs: Sequence[Event], result: Any = None) -> Event:
     """What validation says of a run's best checkpoint, empty before the first epoch.
 
-    That of an ensemble holds each member at its own best, and no epoch tells what they score together: its
-    figures are the means of the members'. So is the error, for all of them are judged on the same sessions.
-    `epoch` is that of the newest member, `members` how many the figures are means of.
+    That of an ensemble holds each member at its own best. What they score together stands in the training's
+    result once there is one; no epoch tells it, so before that the figures are the means of the members'. So
+    is the error, for all of them are judged on the same sessions. `epoch` is that of the newest member,
+    `members` how many they are of, `is_joint` whether they score together.
     """
     best = best_epochs(epochs) or list(epochs[-1:])
     if len(best) < 2:
-        return {**best[0], "members": 1} if best else {}
-    told = {**best[-1], "members": len(best)}
-    for name in ("valid_rank_ic", "valid_rank_ic_se", "valid_ic", "valid_loss"):
+        return {**best[0], "members": 1, "is_joint": False} if best else {}
+    told = {**best[-1], "members": len(best), "is_joint": False}
+    for name in (*JOINT, "valid_ic"):
         known = [number(one[name]) for one in best if isinstance(one.get(name), (int, float))]
         told[name] = sum(known) / len(known) if len(known) == len(best) else None
+    if isinstance(result, dict) and result.get("best_epochs") == [one.get("epoch") for one in best]:
+        told |= {"valid_ic": None, "is_joint": True, **{name: result.get(name) for name in JOINT}}
     return told
 
 

@@ -73,3 +73,14 @@ def test_of_a_long_ensemble_the_best_epoch_of_each_member_is_kept():
             curves.add(event)
     assert len(curves.epochs) <= MAX_POINTS
     assert [one["epoch"] for one in best_epochs(curves.epochs)] == [138, 139, 140]
+
+
+def test_the_best_of_an_ensemble_is_what_its_members_score_together_once_that_is_known():
+    chosen = [one["epoch"] for one in best_epochs(ENSEMBLE)]
+    result = {"best_epochs": chosen, "valid_rank_ic": 0.1, "valid_rank_ic_se": 0.004, "valid_loss": 0.8}
+    best = best_of(ENSEMBLE, result)
+    assert (best["valid_rank_ic"], best["valid_loss"], best["is_joint"]) == (0.1, 0.8, True)
+    # The result of an earlier stop tells nothing of what has been trained since.
+    assert best_of(ENSEMBLE, result | {"best_epochs": chosen[:1]}) == best_of(ENSEMBLE)
+    assert best_of(ENSEMBLE, None)["is_joint"] is False
+    assert best_of(ENSEMBLE[:3], result)["is_joint"] is False

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from financial_model.base.config import ModelSettings, TrainSettings
 from financial_model.base.errors import BadSetting, FinancialModelError
+from financial_model.base.workspace import write_json
 from financial_model.ui.job import Job
 from financial_model.ui.tabs import basic_training
 from financial_model.ui.tabs.training_form import (
@@ -298,6 +299,11 @@ def test_of_an_ensemble_headline_and_chart_tell_each_member_at_its_best(tmp_path
     html = training_figures(Translate("en"), job)
     assert "0.0700" in html
     assert "± 0.0060, mean of 2 members at best" in html
+    together = {"best_epochs": [3, 2], "valid_rank_ic": 0.1, "valid_rank_ic_se": 0.004, "valid_loss": 0.8}
+    write_json(tmp_path / "result.json", together)
+    html = training_figures(Translate("en"), job)
+    assert "0.1000" in html
+    assert "± 0.0040, 2 members together" in html
     chart = rank_ic_chart(job, None, Translate("en"))
     marker = next(trace for trace in chart["traces"] if trace.get("mode") == "markers")
     assert marker["y"] == [0.09, 0.05]

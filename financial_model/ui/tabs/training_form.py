@@ -631,9 +631,10 @@ def training_figures(t: Translate, job: Job) -> str:
     else:
         entries.append((t("train.figure.took"), t.duration(used), ""))
     if epochs:
-        best = best_of(epochs)
+        best = best_of(epochs, job.result())
         error = best.get("valid_rank_ic_se")
-        told = ("mean" if best["members"] > 1 else "best") + ("_only" if error is None else "")
+        told = "joint" if best["is_joint"] else "mean" if best["members"] > 1 else "best"
+        told += "_only" if error is None else ""
         small = t(f"train.figure.{told}", se=figure(error), epoch=best.get("epoch"), count=best["members"])
         if best.get("valid_rank_ic") is not None:
             entries.append((t("train.figure.rank_ic"), figure(best["valid_rank_ic"]), small, "accent"))

@@ -12,9 +12,9 @@ TEXTS = {
         "click to overlay curves; the last one clicked can be renamed, resumed or deleted",
     ),
     "runs.table.ensembles": (
-        "验证结果取最佳一轮；集成取各成员最佳的均值，不是它们合起来的得分。",
-        "Validation figures are those of the best epoch; of an ensemble the mean of its members at "
-        "their best, not what they score together.",
+        "验证结果取最佳一轮；集成取各成员合起来的得分，未训练完时取各自最佳的均值。",
+        "Validation figures are those of the best epoch; of an ensemble what its members score together, "
+        "and the mean of theirs at best until it is trained.",
     ),
     "runs.head.name": ("名称", "Name"),
     "runs.head.model": ("模型", "Model"),

@@ -185,6 +185,8 @@ TEXTS = {
     "train.figure.best_only": ("最佳：第 {epoch} 轮", "best: epoch {epoch}"),
     "train.figure.mean": ("± {se}，{count} 个成员最佳的均值", "± {se}, mean of {count} members at best"),
     "train.figure.mean_only": ("{count} 个成员最佳的均值", "mean of {count} members at best"),
+    "train.figure.joint": ("± {se}，{count} 个成员合起来", "± {se}, {count} members together"),
+    "train.figure.joint_only": ("{count} 个成员合起来", "{count} members together"),
     "train.figure.valid_loss": ("验证损失", "Validation loss"),
     "train.figure.loss": ("训练损失", "Training loss"),
     "train.figure.speed": ("吞吐", "Throughput"),
