@@ -22,9 +22,21 @@ def load_market(jobs: Jobs, command: str, settings: Settings) -> tuple[Job, Job]
 
 
 def stop_at_work(language: str, jobs: Jobs, is_mine: Callable[[Job], bool]) -> str:
-    """Stop of these jobs the one that runs, else the first that waits; what follows it goes with it."""
+    """Stop of these jobs the one that runs, else the first that waits; what follows it goes with it.
+
+    That one which had not begun has left the queue is said: it leaves no other trace.
+    """
     job = at_work(filter(is_mine, jobs.all()))
-    return attempt(language, lambda: jobs.stop(job.id) if job else None)
+    told: list[str] = []
+
+    def act() -> None:
+        if job is None:
+            return
+        ended = jobs.stop(job.id)
+        if ended.state == "stopped" and ended.started_at is None:
+            told.append(message(Translate(language)("job.left_queue")))
+
+    return attempt(language, act) or "".join(told)
 
 
 def simulate_settings(stocks: Any, sessions: Any, signal: Any, seed: Any = 0) -> SimulateSettings:

@@ -7,22 +7,8 @@ from html import escape
 from .job import Job
 from .market_status import MarketStatus
 from .translations import Translate
-from .view import View
+from .view import View, tab_of
 from .widgets import job_error
-
-TAB_OF_COMMAND = {
-    "simulate": "download",
-    "download": "download",
-    "import": "download",
-    "build-panel": "download",
-    "analyze": "universe",
-    "forecast": "inference",
-    "scan": "inference",
-    "evaluate": "evaluation",
-    "backtest": "evaluation",
-    "walk-forward": "evaluation",
-    "doctor": "system",
-}
 
 
 def header_chips(view: View) -> str:
@@ -80,15 +66,6 @@ def _job_chip(t: Translate, job: Job, share: float | None) -> str:
         f'<span class="chip busy" role="button" tabindex="0" data-open-tab="{tab_of(job)}">'
         f"<b>{escape(' '.join(words))}</b>{rest}</span>"
     )
-
-
-def tab_of(job: Job) -> str:
-    """The name of the tab that shows a job."""
-    if job.command == "train":
-        model = job.settings.get("model")
-        name = model.get("model") if isinstance(model, dict) else None
-        return "multi" if name == "conditional" else "basic"
-    return TAB_OF_COMMAND[job.command]
 
 
 def device_text(t: Translate, gpu: str | None) -> str:

@@ -15,6 +15,19 @@ from .translations import Translate
 
 # A page where nothing seems to happen looks again after so long: a shell may have written what no job tells.
 LOOK_AGAIN_S = 20
+TAB_OF_COMMAND = {
+    "simulate": "download",
+    "download": "download",
+    "import": "download",
+    "build-panel": "download",
+    "analyze": "universe",
+    "forecast": "inference",
+    "scan": "inference",
+    "evaluate": "evaluation",
+    "backtest": "evaluation",
+    "walk-forward": "evaluation",
+    "doctor": "system",
+}
 
 
 @dataclass
@@ -40,9 +53,8 @@ class View:
     def latest(self, *commands: str, where: Callable[[Job], bool] = lambda job: True) -> Job | None:
         """The job to show for these commands: at work, else the newest that ever started."""
         mine = [job for job in self.jobs if job.command in commands and where(job)]
-        # What waited for a job that failed says nothing of its own: the failure does.
-        mine = [job for job in mine if job.is_active or job.started_at is not None or job.after is None]
-        return at_work(mine) or (mine[-1] if mine else None)
+        # What left the queue says nothing of its own: who took it out was told, or what it waited for failed.
+        return at_work(mine) or next((job for job in reversed(mine) if job.started_at is not None), None)
 
     def mark(self) -> str:
         """What changes whenever something may have to be shown anew: each second while a job is at work."""
@@ -55,11 +67,22 @@ class View:
             ]
         )
 
-    def ahead(self, job: Job | None) -> int:
-        """How many jobs run or wait before this one."""
+    def ahead(self, job: Job | None) -> list[Job]:
+        """The jobs that run or wait before this one, what runs first."""
         if job is None or job.state != "queued":
-            return 0
-        return sum(other.is_active and other.is_heavy and other.id < job.id for other in self.jobs)
+            return []
+        heavy = [other for other in self.jobs if other.is_heavy and other.id != job.id]
+        waiting = [other for other in heavy if other.state == "queued" and other.id < job.id]
+        return [*(other for other in heavy if other.is_running), *waiting]
+
+
+def tab_of(job: Job) -> str:
+    """The name of the tab that shows a job."""
+    if job.command == "train":
+        model = job.settings.get("model")
+        name = model.get("model") if isinstance(model, dict) else None
+        return "multi" if name == "conditional" else "basic"
+    return TAB_OF_COMMAND[job.command]
 
 
 def mark_of(content: Any) -> str:

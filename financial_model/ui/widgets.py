@@ -8,6 +8,7 @@ import gradio as gr
 
 from .job import Job
 from .translations import Translate
+from .view import tab_of
 
 if TYPE_CHECKING:
     from .frame import Page
@@ -154,12 +155,39 @@ def told_by(event: gr.EventData, name: str, most: int = 300) -> str:
     return str(data.get(name) or "")[:most] if isinstance(data, dict) else ""
 
 
-def job_message(t: Translate, job: Job | None, ahead: int = 0) -> str:
-    """Where a job stands, as a sentence; nothing while it runs or after it ended well."""
+def job_name(t: Translate, job: Job) -> str:
+    """What a person calls a job: "training first", "evaluation"."""
+    own = str(job.settings.get("name") or "") if job.command == "train" else ""
+    return " ".join(filter(None, [t(f"job.name.{job.command}"), own]))
+
+
+def stop_text(t: Translate, ahead: Sequence[Job], key: str) -> str:
+    """What the button that ends a job says: one that waits for others has nothing to stop or to save."""
+    return t("job.leave_queue" if ahead else key)
+
+
+def waiting_message(t: Translate, ahead: Sequence[Job]) -> str:
+    """For what a job in the queue waits, how far that is, and the way there."""
+    if not ahead:
+        return message(t("job.starting"))
+    first, share, left = ahead[0], ahead[0].share(), ahead[0].left_s()
+    so_far = [f"{100 * share:.0f} %"] if share is not None else []
+    so_far += [t("chip.left", left=t.duration_words(left))] if left else []
+    name = job_name(t, first) + (t("job.queued.so_far", told=" · ".join(so_far)) if so_far else "")
+    tab = tab_of(first)
+    key, others = ("job.queued.more", len(ahead) - 1) if len(ahead) > 1 else ("job.queued", 0)
+    return message(t(key, name=name, others=others), "warn", to=(tab, t(f"tab.{tab}")))
+
+
+def job_message(t: Translate, job: Job | None, ahead: Sequence[Job] = ()) -> str:
+    """Where a job stands, as a sentence; nothing while it runs or after it ended well.
+
+    ahead: the jobs that a queued one waits for.
+    """
     if job is None or job.state in ("done", "running"):
         return ""
     if job.state == "queued":
-        return message(t("job.queued", ahead=ahead), "warn") if ahead else message(t("job.starting"))
+        return waiting_message(t, ahead)
     if job.state == "stopping":
         return message(t("job.stopping"), "warn")
     if job.state == "stopped":

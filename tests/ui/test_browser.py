@@ -192,9 +192,11 @@ def test_3_a_training_is_started_found_again_after_a_reload_and_stopped(visit, w
     page.locator("#basic-preset label").nth(0).click()
     page.click("#basic-start")
     window.see("1 queued", "#chips")
-    window.see("Queued:", "#basic-headline")
+    window.see("Queued: waits for training multi", "#basic-headline")
+    window.see("Remove from Queue", "#basic-stop")
     page.click("#basic-stop")
-    window.see("Stopped", "#basic-headline")
+    window.see("Taken out of the queue", "#basic-told")
+    page.wait_for_selector("#basic-start")
 
     other = visit(language="en")  # a second browser finds the same job
     other.see("Training", "#chips")

@@ -13,10 +13,10 @@ import pytest
 from financial_model.base.config import ModelSettings, TrainSettings
 from financial_model.base.workspace import Workspace, write_json
 from financial_model.ui.frame import HEADER, Page
-from financial_model.ui.header import header_chips, tab_of
+from financial_model.ui.header import header_chips
 from financial_model.ui.jobs import Jobs
 from financial_model.ui.translations import Translate
-from financial_model.ui.view import LOOK_AGAIN_S
+from financial_model.ui.view import LOOK_AGAIN_S, tab_of
 
 
 def ask(url, data=None, **headers):

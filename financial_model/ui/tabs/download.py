@@ -344,7 +344,8 @@ def settings_column(page: Page) -> Column:
         is_busy = job is not None and job.is_active
         running = job.command if job is not None and job.is_running else None
         hint = t("download.hint.running" if is_busy else f"download.hint.{way}")
-        stop_text = t("download.stop.download") if running == "download" else t("download.stop")
+        stop_key = "download.stop.download" if running == "download" else "download.stop"
+        stop_text = widgets.stop_text(t, view.ahead(job), stop_key)
         asked: list[dict[str, Any]] = [{}] * len(fields)
         if job is not None and is_busy and job.command == "download":
             # Whoever looks sees what it was asked for, and starting again after it is an update.
@@ -398,7 +399,7 @@ def results_column(page: Page) -> None:
 def _headline(view: View, job: Job | None) -> str:
     t = view.t
     notice = ""
-    if job is not None and job.is_active:
+    if job is not None and job.is_running:
         body = _running_figures(t, job)
     else:
         body = _status_figures(t, view.market)

@@ -251,7 +251,7 @@ def build(page: Page) -> None:
                 interactive=view.market.has_panel and bool(chosen),
                 value=t(f"evaluation.go.{mode}"),
             ),
-            gr.update(visible=is_busy),
+            gr.update(visible=is_busy, value=widgets.stop_text(t, view.ahead(busy), "evaluation.stop")),
             _report_links(page, t, result),
             _notice(view, job, busy, chosen),
             gr.update(visible=not is_backtest, elem_classes=old),

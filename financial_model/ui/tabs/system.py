@@ -64,7 +64,10 @@ def build(page: Page) -> None:
     jobs.click(choose, None, [chosen], show_progress="hidden", api_visibility="private")
 
     page.click(
-        stop, lambda language, job: actions.attempt(language, lambda: page.jobs.stop(job)), [chosen], [told]
+        stop,
+        lambda language, job: actions.attempt(language, lambda: page.jobs.stop(job)),
+        [chosen],
+        [told],
     )
     page.click(
         kill,
@@ -94,7 +97,10 @@ def build(page: Page) -> None:
             _versions(t, result),
             gr.update(interactive=not is_checking),
             gr.update(visible=job is not None),
-            gr.update(interactive=job is not None and job.is_active and job.state != "stopping"),
+            gr.update(
+                interactive=job is not None and job.is_active and job.state != "stopping",
+                value=widgets.stop_text(t, view.ahead(job), "system.job.stop"),
+            ),
             gr.update(interactive=job is not None and job.state == "stopping"),
             gr.update(interactive=job is not None and not job.is_active),
         ]

@@ -15,13 +15,12 @@ from ...base.workspace import Workspace, check_name, read_json, write_json
 from .. import actions, widgets
 from ..command_line import command_line
 from ..frame import Page
-from ..header import tab_of
 from ..job import Job
 from ..live_chart import LiveChart
 from ..trail import best_of
 from ..training_charts import industry_chart, loss_chart, parts_chart, rank_ic_chart
 from ..translations import Translate, figure
-from ..view import View
+from ..view import View, tab_of
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
@@ -583,7 +582,7 @@ def results_column(page: Page, form: Form, above: Any = None) -> None:
             *charts,
             *[gr.update(elem_classes=["pair", *look_of])] * len(rows),
             gr.update(visible=not is_busy, interactive=view.market.has_panel),
-            gr.update(visible=is_busy),
+            gr.update(visible=is_busy, value=widgets.stop_text(t, view.ahead(job), "train.stop")),
             f'<p class="help">{escape(hint)}</p>',
             # An LSTM has no heads.
             *(gr.update(interactive=not is_busy and (kind, name) != ("lstm", "heads")) for name in shown),
@@ -601,6 +600,8 @@ def _headline(view: View, job: Job | None) -> str:
             return widgets.message(t("train.no_panel"), "warn", to=("download", t("tab.download")))
         return f'<section class="card"><p class="help">{escape(t("train.ready"))}</p></section>'
     notice = widgets.job_message(t, job, view.ahead(job))
+    if job.state == "queued":
+        return f'<section class="card">{notice}</section>'
     result = job.result() or {}
     if job.state == "done" and result.get("checkpoint"):
         finished = t("train.finished", path=result["checkpoint"])

@@ -60,9 +60,16 @@ TEXTS = {
     "job.state.failed": ("失败", "failed"),
     "job.state.lost": ("意外中断", "broke off"),
     "job.queued": (
-        "已排队：前面还有 {ahead} 个任务，轮到时自动开始。",
-        "Queued: {ahead} ahead; it starts by itself.",
+        "排队中：等待“{name}”结束，然后自动开始。",
+        "Queued: waits for {name}, then starts by itself.",
     ),
+    "job.queued.more": (
+        "排队中：前面有“{name}”和另外 {others} 个任务，轮到时自动开始。",
+        "Queued: waits for {name} and {others} more, then starts by itself.",
+    ),
+    "job.queued.so_far": ("（进度 {told}）", " ({told})"),
+    "job.leave_queue": ("移出队列", "Remove from Queue"),
+    "job.left_queue": ("已移出队列，没有运行。", "Taken out of the queue; it has not run."),
     "job.starting": ("正在启动…", "Starting…"),
     "job.stopping": (
         "正在停止：当前这一步结束后保存并退出。",

@@ -147,8 +147,8 @@ TEXTS = {
         "Stops after this step, writes a checkpoint; resume it under Runs.",
     ),
     "train.hint.queued": (
-        "正在排队，轮到时自动开始；停止即取消。",
-        "Waiting in the queue, it starts by itself; stopping takes it out.",
+        "轮到时自动开始，关闭网页也一样。",
+        "It starts by itself when its turn comes, also when this page is closed.",
     ),
     "train.ready": (
         "选好预设，点“开始训练”；其余设置可以不动。",
