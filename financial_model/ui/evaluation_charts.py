@@ -3,7 +3,7 @@
 from typing import Any
 
 from .candles import session_axis
-from .live_chart import axis, card, empty_card, label, practice_mark, x_axis, y_axis
+from .live_chart import PERCENT_TICKS, axis, card, empty_card, label, practice_mark, x_axis, y_axis
 from .theme import token
 from .translations import Translate, figure, percent
 
@@ -80,7 +80,7 @@ def forest_chart(result: Json | None, t: Translate) -> Json:
         "hovermode": "closest",
         "annotations": notes,
         "shapes": shapes,
-        "xaxis": x_axis(showgrid=True, tickformat=".2f", nticks=6),
+        "xaxis": x_axis(showgrid=True, nticks=6),
         "yaxis": y_axis(type="category", autorange="reversed", showgrid=False, nticks=24, ticks=""),
     }
     return card(
@@ -162,8 +162,8 @@ def ic_chart(result: Json | None, t: Translate) -> Json:
             matches=None,
             range=[-0.5, len(curve["month"]) - 0.5],
         ),
-        "yaxis": y_axis(tickformat=".2f", zeroline=True, visible=len(models) == 1),
-        "yaxis2": y_axis(side="right", overlaying="y", showgrid=False, tickformat=".1f", tickmode="auto"),
+        "yaxis": y_axis(zeroline=True, visible=len(models) == 1),
+        "yaxis2": y_axis(side="right", overlaying="y", showgrid=False, tickmode="auto"),
     }
     if len(models) == 1:
         layout["xaxis2"] |= {"anchor": "y"}
@@ -227,7 +227,7 @@ def decile_chart(result: Json | None, t: Translate) -> Json:
         "hovermode": "closest",
         "bargap": 0.28,
         "xaxis": x_axis(type="category", tickangle=0, tickmode="array", tickvals=names, ticktext=names),
-        "yaxis": y_axis(tickformat=".0%", zeroline=True),
+        "yaxis": y_axis(tickformat=PERCENT_TICKS, zeroline=True),
     }
     spread = models[0]["portfolios"].get("spread") or {}
     note = ""
@@ -312,7 +312,7 @@ def coverage_chart(result: Json | None, t: Translate) -> Json:
         "hovermode": "closest",
         "shapes": [band, _vertical(0.9, token("accent"), "solid")],
         "annotations": notes,
-        "xaxis": x_axis(showgrid=True, tickformat=".0%", nticks=6, range=[low - 0.01, high + 0.01]),
+        "xaxis": x_axis(showgrid=True, tickformat=PERCENT_TICKS, nticks=6, range=[low - 0.01, high + 0.01]),
         "yaxis": y_axis(type="category", autorange="reversed", showgrid=False, nticks=12, ticks=""),
     }
     half = calibration["coverage"]["50"]
@@ -370,7 +370,7 @@ def equity_chart(result: Json | None, t: Translate) -> Json:
         "annotations": notes,
         "hovermode": "x unified",
         "xaxis": session_axis(curve["session"], ticks=6) | {"range": [-0.5, last + 0.5]},
-        "yaxis": y_axis(tickformat=".2f"),
+        "yaxis": y_axis(),
     }
     return card(
         title,
@@ -403,7 +403,7 @@ def drawdown_chart(result: Json | None, t: Translate) -> Json:
     layout = {
         "margin": {"l": 46, "r": 12, "t": 8, "b": 24},
         "xaxis": session_axis(curve["session"], ticks=6),
-        "yaxis": y_axis(tickformat=".0%"),
+        "yaxis": y_axis(tickformat=PERCENT_TICKS),
     }
     return card(
         title,
@@ -432,7 +432,7 @@ def turnover_chart(result: Json | None, t: Translate) -> Json:
         "margin": {"l": 46, "r": 12, "t": 8, "b": 24},
         "hovermode": "closest",
         "xaxis": session_axis(curve["session"], ticks=6),
-        "yaxis": y_axis(tickformat=".0%", rangemode="tozero"),
+        "yaxis": y_axis(tickformat=PERCENT_TICKS, rangemode="tozero"),
     }
     mean = result["summary"].get("turnover")
     return card(

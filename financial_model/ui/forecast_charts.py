@@ -6,7 +6,7 @@ from typing import Any
 
 from ..base.config import QUANTILE_LEVELS
 from .candles import candlestick, session_axis, volume_bars
-from .live_chart import card, empty_card, label, practice_mark, x_axis, y_axis
+from .live_chart import PERCENT_TICKS, card, empty_card, label, practice_mark, x_axis, y_axis
 from .theme import token
 from .translations import Translate, figure, percent
 
@@ -274,7 +274,7 @@ def hits_chart(result: Json | None, t: Translate) -> Json:
         "margin": {"l": 44, "r": 8, "t": 6, "b": 24},
         "hovermode": "closest",
         "xaxis": session_axis(dates, ticks=4),
-        "yaxis": y_axis(tickformat=".0%", zeroline=True),
+        "yaxis": y_axis(tickformat=PERCENT_TICKS, zeroline=True),
     }
     share = sum(inside.values()) / len(known) if known else None
     told = t("inference.hits.share", share=percent(share))
@@ -364,12 +364,12 @@ def accuracy_chart(result: Json | None, t: Translate) -> Json:
         "margin": {"l": 48, "r": 8, "t": 6, "b": 34},
         "hovermode": "closest",
         "xaxis": x_axis(
-            tickformat=".1%",
+            tickformat=PERCENT_TICKS,
             zeroline=True,
             nticks=6,
             title={"text": t("inference.accuracy.x"), "font": {"size": 11}},
         ),
-        "yaxis": y_axis(tickformat=".0%", zeroline=True),
+        "yaxis": y_axis(tickformat=PERCENT_TICKS, zeroline=True),
     }
     return card(
         title,

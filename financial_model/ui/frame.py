@@ -26,6 +26,7 @@ from .jobs import Jobs
 from .market_status import MarketReader
 from .translations import Translate
 from .view import View, mark_of
+from .widgets import whole
 
 LOG = logging.getLogger(__name__)
 # Which text of a component its key fills; the key with .help and .placeholder fills the others.
@@ -65,6 +66,7 @@ class Page:
     t: Translate
     is_local: bool = True
     gpu: Callable[[], str | None] = lambda: None
+    port: int | None = None
     language: Any = None
     chips: Any = None
     files: FileLinks = field(default_factory=FileLinks)
@@ -220,7 +222,9 @@ class Page:
                 for position, content in enumerate(contents):
                     name, mark = f"{index}.{position}", mark_of(content)
                     after[name] = mark
-                    answers.append(gr.skip() if before.get(name) == mark else content)
+                    answers.append(
+                        gr.skip() if before.get(name) == mark else unbroken(part.outputs[position], content)
+                    )
             marks[place] = after if after != before else gr.skip()
         return [*marks.values(), *answers]
 
@@ -306,7 +310,7 @@ class Page:
         for derived in _merged(self._derived):
             gr.on(
                 [*(component.change for component in derived.on), self.language.change],
-                lambda language, *values, render=derived.render: list(render(Translate(language), *values)),
+                _in_language(derived),
                 [self.language, *derived.inputs],
                 derived.outputs,
                 trigger_mode="always_last",
@@ -324,6 +328,19 @@ class Page:
         # times an event; it does so for hidden progress too. One component stands for all.
         for event in demo.default_config.fns.values():
             event.show_progress_on = [self.quiet]
+
+
+def unbroken(component: Any, content: Any) -> Any:
+    """What a component shows; where that is HTML, without dates and codes that a line could break."""
+    return whole(content) if isinstance(component, gr.HTML) and isinstance(content, str) else content
+
+
+def _in_language(derived: Derived) -> Callable[..., list[Any]]:
+    def render(language: str, *values: Any) -> list[Any]:
+        contents = derived.render(Translate(language), *values)
+        return [unbroken(*pair) for pair in zip(derived.outputs, contents, strict=True)]
+
+    return render
 
 
 def _hang(place: str, is_open: bool) -> str:

@@ -97,6 +97,10 @@ def x_axis(**options: Any) -> dict[str, Any]:
     return axis(**{"showgrid": False, "showline": True, "ticks": "", **options})
 
 
+# As many digits as tell the ticks apart; where nothing is asked for, Plotly chooses them so by itself.
+PERCENT_TICKS = ".2~%"
+
+
 def y_axis(**options: Any) -> dict[str, Any]:
     return axis(**{"showgrid": True, "zeroline": False, "nticks": 5, **options})
 

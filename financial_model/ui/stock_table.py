@@ -13,7 +13,8 @@ from .translations import Translate, figure, percent
 Json = dict[str, Any]
 
 MAX_SHOWN = 200
-# Column -> kind; in the order shown. A narrow screen leaves the optional ones out.
+# Column -> kind; in the order shown. A narrow screen leaves the optional ones out; a telephone has the code
+# under the name.
 COLUMNS: dict[str, str] = {
     "code": "code",
     "name": "name",
@@ -100,6 +101,7 @@ def _classes(name: str, kind: str) -> str:
         [
             *(["number"] if kind in NUMBERS else []),
             *(["optional-column"] if name in OPTIONAL else []),
+            *(["wide-only"] if kind == "code" else ["named"] if kind == "name" else []),
         ]
     )
 
@@ -112,7 +114,8 @@ def _cell(t: Translate, name: str, kind: str, row: Json) -> str:
         tags = [widgets.tag("ST", "warn")] if row.get("is_st") else []
         if row.get("is_suspended"):
             tags.append(widgets.tag(t("universe.suspended"), "warn"))
-        return " ".join([escape(str(value or "—")), *tags])
+        code = f'<small class="narrow-only"><code>{escape(str(row["code"]))}</code></small>'
+        return " ".join([escape(str(value or "—")), *tags, code])
     if kind == "industry":
         own = escape(str(row.get("source_industry") or ""), quote=True)
         return f'<span title="{own}">{escape(t.choice("industry", value))}</span>'

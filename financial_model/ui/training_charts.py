@@ -119,7 +119,7 @@ def rank_ic_chart(job: Job | None, previous: Job | None, t: Translate) -> dict[s
     layout = {
         "annotations": notes,
         "xaxis": _epoch_axis(job or previous, t, points),
-        "yaxis": y_axis(tickformat=".2f"),
+        "yaxis": y_axis(),
     }
     legend = [(t("train.chart.this"), token("accent")), (t("train.chart.previous"), token("earlier"))]
     shown = legend if previous is not None and job is not None and len(traces) > 1 else []
@@ -163,7 +163,7 @@ def loss_chart(job: Job | None, t: Translate) -> dict[str, Any]:
         if x:
             mode = "lines+markers" if len(x) < 3 else "lines"
             traces.append(_line(x, y, token(color), t(f"train.chart.{name}"), 2, mode))
-    layout: dict[str, Any] = {"xaxis": _epoch_axis(job, t), "yaxis": y_axis(tickformat=".3~g")}
+    layout: dict[str, Any] = {"xaxis": _epoch_axis(job, t), "yaxis": y_axis()}
     layout["xaxis"]["range"][0] = 0
     legend = [(t("train.chart.valid"), token("accent")), (t("train.chart.train"), token("muted"))]
     return card(
@@ -206,7 +206,7 @@ def parts_chart(job: Job | None, t: Translate) -> dict[str, Any]:
         "margin": {"r": 96},
         "annotations": spread(notes, job),
         "xaxis": _epoch_axis(job, t),
-        "yaxis": y_axis(tickformat=".2~g", rangemode="tozero"),
+        "yaxis": y_axis(rangemode="tozero"),
     }
     layout["xaxis"]["range"][0] = 0
     layout["xaxis"] |= {"range": [0, max(x[-1], 0.1)], "tickformat": ".2~f"}
@@ -262,7 +262,7 @@ def industry_chart(job: Job | None, t: Translate) -> dict[str, Any]:
     layout = {
         "margin": {"l": 84},
         "hovermode": "closest",
-        "xaxis": x_axis(showgrid=True, zeroline=True, tickformat=".2f"),
+        "xaxis": x_axis(showgrid=True, zeroline=True),
         "yaxis": y_axis(showgrid=False, type="category", nticks=12),
     }
     return card(

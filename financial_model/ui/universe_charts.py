@@ -11,8 +11,8 @@ from .translations import Translate, percent
 Json = dict[str, Any]
 
 REGIME_STRIP = 0.075
-# Of the width: a narrower spell has no room for its word.
-LEAST_NAMED = 0.055
+# Of the width: a narrower spell has no room for its word on any screen; page.js measures the others.
+LEAST_NAMED = 0.01
 FULL_COLOR_AT, WHITE_TEXT_FROM = 0.07, 0.045
 # Facts in the order of the coverage chart, from the top.
 FACT_ORDER = (
@@ -70,7 +70,8 @@ def index_chart(result: Json | None, t: Translate) -> Json:
                 "line": {"width": 1, "color": token("card")},
             }
         )
-        if (last - first + 1) / count >= LEAST_NAMED:
+        room = (last - first + 1) / count
+        if room >= LEAST_NAMED:
             notes.append(
                 label(
                     t(f"regime.short.{name}"),
@@ -81,6 +82,7 @@ def index_chart(result: Json | None, t: Translate) -> Json:
                     yanchor="middle",
                     xshift=0,
                     font={"size": 11, "color": token("ink")},
+                    room=round(room, 4),
                 )
             )
     layout = {

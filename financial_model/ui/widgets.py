@@ -1,5 +1,6 @@
 """Small pieces of HTML that several tabs show. Everything that comes from data is escaped here."""
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,27 @@ from .view import tab_of
 
 if TYPE_CHECKING:
     from .frame import Page
+
+
+# A browser breaks a line behind a hyphen, and where it may break anywhere also inside a code.
+UNBROKEN = re.compile(
+    r'<span class="whole">[^<]*</span>|<[^>]*>'
+    r"|(?<![\w/.-])(?:\d{4}-\d{2}-\d{2}|(?:SH|SZ|BJ)\d{6}|\d{6}\.(?:SH|SZ|BJ))(?![\w/-])"
+)
+
+
+def whole(html: str) -> str:
+    """HTML in whose texts no date and no stock code is broken over two lines; tags are left alone.
+
+    >>> whole('<p title="2024-12-31">to 2024-12-31</p>')
+    '<p title="2024-12-31">to <span class="whole">2024-12-31</span></p>'
+    """
+
+    def keep(found: re.Match[str]) -> str:
+        text = found[0]
+        return text if text.startswith("<") else f'<span class="whole">{text}</span>'
+
+    return UNBROKEN.sub(keep, html)
 
 
 def figures(entries: Iterable[tuple[str, str, str] | tuple[str, str, str, str]]) -> str:
@@ -73,7 +95,7 @@ def message(
         more += (
             f'<details><summary>{escape(log_label)}</summary><pre class="log">{escape(log)}</pre></details>'
         )
-    return f'<div class="message {kind}" role="status">{escape(text)}{more}</div>'
+    return whole(f'<div class="message {kind}" role="status">{escape(text)}{more}</div>')
 
 
 def go_to(tab: str, name: str) -> str:
@@ -138,7 +160,9 @@ def command_box(t: Translate, line: str) -> str:
     idle, done = escape(t("word.copy")), escape(t("word.copied"))
     # An option is not broken behind one of its hyphens.
     words = (
-        f"<span>{escape(word)}</span>" if word.startswith("-") else escape(word) for word in line.split(" ")
+        # Nor is a long list of codes broken but behind its commas.
+        f"<span>{escape(word)}</span>" if word.startswith("-") else escape(word).replace(",", ",<wbr>")
+        for word in line.split(" ")
     )
     return (
         f'<div class="command"><code>{" ".join(words)}</code><button type="button" data-copy>'

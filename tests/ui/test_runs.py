@@ -222,7 +222,7 @@ def test_a_run_that_is_not_there_is_an_error_of_ours(reader, name):
 
 def test_the_curves_of_runs_on_a_practice_market_carry_its_mark(workspace, reader):
     write_run(workspace)
-    card = overlay(reader.all([]), "valid_rank_ic", "RankIC", Translate("en"), ".2f")
+    card = overlay(reader.all([]), "valid_rank_ic", "RankIC", Translate("en"))
     assert (card["mark"], card["name"]) == ("practice market", "practice_runs_valid_rank_ic")
     assert card["layout"]["xaxis"]["range"] == [0.8, 1.2]
 

@@ -47,18 +47,42 @@ window.Hermes = (function () {
     return plotly;
   }
 
+  // ------------------------------------------------------------------ texts
+  // A browser breaks a line behind a hyphen: a date stays whole, as ui/widgets.py has it.
+  const UNBROKEN = /((?<![\w/.-])(?:\d{4}-\d{2}-\d{2}|(?:SH|SZ|BJ)\d{6}|\d{6}\.(?:SH|SZ|BJ))(?![\w/-]))/;
+  function tell(element, text) {
+    element.replaceChildren(...(text || "").split(UNBROKEN).map((part, index) => {
+      if (index % 2 === 0) return part;
+      const span = document.createElement("span");
+      span.className = "whole";
+      span.textContent = part;
+      return span;
+    }));
+  }
+
   // ------------------------------------------------------------------ a chart
+  // A label that says how much of the x axis it has (`room`) is left out where it would not fit.
+  const pen = document.createElement("canvas").getContext("2d");
+  function withRoom(layout, width) {
+    const margin = layout.margin || {}, wide = width - (margin.l || 0) - (margin.r || 0);
+    const fits = ({ room, text, font }) => {
+      if (room === undefined) return true;
+      pen.font = `${(font || {}).size || 11}px ${getComputedStyle(document.body).fontFamily}`;
+      return pen.measureText(text).width + 4 <= room * wide;
+    };
+    return { ...layout, annotations: (layout.annotations || []).filter(fits) };
+  }
   function chart(element, props, trigger, watch, height) {
     const $ = (selector) => element.querySelector(selector);
     const plot = $(".plot");
     let pending = false, bound = false, seen = false;
 
     function frame(value) {
-      $("h3").textContent = value.title || "";
-      $(".sub").textContent = value.subtitle || "";
+      tell($("h3"), value.title);
+      tell($(".sub"), value.subtitle);
       $(".mark").textContent = value.mark || "";
       $(".mark").hidden = !value.mark;
-      $(".note").textContent = value.note || "";
+      tell($(".note"), value.note);
       $(".note").hidden = !value.note;
       const legend = $(".legend");
       legend.replaceChildren(...(value.legend || []).map(([text, token, kind]) => {
@@ -71,7 +95,7 @@ window.Hermes = (function () {
       const hasPicture = (value.traces || []).length > 0;
       const empty = $(".empty");
       // An emptied chart keeps its old picture, paler, under the sentence.
-      empty.textContent = value.empty || "";
+      tell(empty, value.empty);
       empty.hidden = !value.empty;
       $(".body").classList.toggle("old", Boolean(value.empty) && bound);
       element.querySelectorAll("[data-save]").forEach((button) => (button.hidden = !hasPicture));
@@ -93,7 +117,7 @@ window.Hermes = (function () {
         const now = props.value;
         if (!(now.traces || []).length) return;
         const style = getComputedStyle(document.body);
-        const layout = { ...now.layout };
+        const layout = withRoom(now.layout, plot.offsetWidth);
         if (window.innerWidth < 600) for (const axis in now.narrow) layout[axis] = { ...layout[axis], ...now.narrow[axis] };
         await Plotly.react(plot, resolve(now.traces, style), resolve(layout, style), {
           responsive: false, displayModeBar: false, displaylogo: false, doubleClick: "reset+autosize",
@@ -156,6 +180,7 @@ window.Hermes = (function () {
     if (/^[=+@\t\r]|^-[^\d.]/.test(text)) text = "'" + text; // a spreadsheet would run it as a formula
     return /[",\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
   }
+  const WIDE_PX = 1280;
   function save(kind, plot, value) {
     if (kind === "csv") {
       const table = columns(value), names = Object.keys(table);
@@ -166,12 +191,12 @@ window.Hermes = (function () {
       return;
     }
     const style = getComputedStyle(document.body);
-    const layout = resolve({ ...value.layout, paper_bgcolor: "@card", plot_bgcolor: "@card" }, style);
+    const layout = resolve({ ...withRoom(value.layout, WIDE_PX), paper_bgcolor: "@card", plot_bgcolor: "@card" }, style);
     layout.title = { text: plain([value.title, value.mark, value.subtitle].filter(Boolean).join(" · ")), font: { size: 14 }, x: 0.02 };
     layout.margin = { ...layout.margin, t: 40 };
     loadPlotly().then((Plotly) => Plotly.downloadImage(
       { data: resolve(value.traces, style), layout },
-      { format: "png", filename: value.name, width: 1280, height: 640, scale: 2 }));
+      { format: "png", filename: value.name, width: WIDE_PX, height: 640, scale: 2 }));
   }
   // Plotly reads a little HTML in its texts; what comes from data must not be read so.
   function plain(text) {

@@ -121,8 +121,8 @@ def build(page: Page) -> None:
         is_open = selected is not None and _state(selected, view) == "open"
         return [
             _headline(t, known),
-            overlay(compared, "valid_rank_ic", t("runs.chart.rank_ic"), t, ".2f"),
-            overlay(compared, "valid_loss", t("runs.chart.loss"), t, ".3~g"),
+            overlay(compared, "valid_rank_ic", t("runs.chart.rank_ic"), t),
+            overlay(compared, "valid_loss", t("runs.chart.loss"), t),
             _table(view, known, [run.id for run in shown]),
             _chosen(t, selected),
             gr.update(visible=selected is not None),
@@ -172,7 +172,7 @@ def _headline(t: Translate, known: list[Run]) -> str:
     return f'<section class="card">{widgets.figures(entries)}</section>'
 
 
-def overlay(shown: list[Run], key: str, title: str, t: Translate, tickformat: str) -> dict[str, Any]:
+def overlay(shown: list[Run], key: str, title: str, t: Translate) -> dict[str, Any]:
     """One curve a run over its epochs, labelled where it ends; beyond four the older ones are grey."""
     traces: list[dict[str, Any]] = []
     ends: list[tuple[float, float, str, str]] = []
@@ -202,7 +202,7 @@ def overlay(shown: list[Run], key: str, title: str, t: Translate, tickformat: st
         "margin": {"r": 14 + LETTER_PX * longest},
         "annotations": end_labels(ends, [value for trace in traces for value in trace["y"]]),
         "xaxis": x_axis(nticks=8, tickformat="d", range=[min(places) - 0.2, max(places) + 0.2]),
-        "yaxis": y_axis(tickformat=tickformat),
+        "yaxis": y_axis(),
     }
     return card(
         title,
