@@ -1,11 +1,14 @@
 """The page: the table of its tabs, and the server that shows it."""
 
+import contextlib
 import importlib.metadata
+import locale
 import logging
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 import webbrowser
@@ -26,6 +29,7 @@ from fastapi.responses import FileResponse, PlainTextResponse  # noqa: E402
 from ..base.config import DoctorSettings  # noqa: E402
 from ..base.errors import BadSetting  # noqa: E402
 from ..base.workspace import Workspace  # noqa: E402
+from ..workflows.doctor import MARK_PATH, who_answers  # noqa: E402
 from . import api  # noqa: E402
 from .first_script import FirstScript, Opening  # noqa: E402
 from .frame import Page  # noqa: E402
@@ -97,7 +101,7 @@ def make_server_app(page: Page, language: str | None, auth: tuple[str, str] | No
         headers = {"Cache-Control": "public, max-age=604800", "ETag": f'"{version}"'}
         return FileResponse(plotly, media_type="text/javascript", headers=headers)
 
-    @app.get("/hermes/mark")
+    @app.get(MARK_PATH)
     def mark() -> PlainTextResponse:
         return PlainTextResponse(page.view(page.t.language).mark(), headers={"Cache-Control": "no-store"})
 
@@ -163,14 +167,22 @@ def serve(
     space = Workspace(workspace)
     jobs = Jobs(space).open()
     device = Device()
-    page = Page(space, jobs, Translate(language or LANGUAGES[0]), is_local=is_local, gpu=device.name)
+    t = Translate(language or LANGUAGES[0])
+    page = Page(space, jobs, t, is_local=is_local, gpu=device.name, port=chosen)
     app = make_server_app(page, language, auth, chosen)
     check_machine_soon(jobs, chosen)
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{chosen}"
-    if chosen != (port or FIRST_PORT):
-        tell(f"Port {port or FIRST_PORT} is taken; this page uses {chosen}.")
-    tell(f"Hermes: {address}   (workspace {space.root}; Ctrl+C ends the page, running jobs go on)")
+    words = Translate(language or language_of_terminal())
+    tell(words("start.address", address=address, workspace=space.root))
+    if chosen != (wanted := port or FIRST_PORT):
+        tell(
+            words(
+                "start.taken.page" if who_answers(wanted) == "page" else "start.taken",
+                port=wanted,
+                chosen=chosen,
+            )
+        )
     if open_browser:
         threading.Timer(0.5, webbrowser.open, [address]).start()
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
@@ -181,6 +193,16 @@ def serve(
         server.run(sockets=[listening])
     finally:
         jobs.close()
+
+
+def language_of_terminal() -> str:
+    """Chinese where this terminal speaks and can write it, else English."""
+    spoken = (locale.getlocale()[0] or "").lower()
+    with contextlib.suppress(UnicodeEncodeError, LookupError):
+        "中".encode(sys.stdout.encoding or "ascii")
+        if spoken.startswith(("zh", "chinese")):
+            return "zh"
+    return "en"
 
 
 def check_machine_soon(jobs: Jobs, port: int) -> None:

@@ -72,7 +72,12 @@ MEASURED: tuple[tuple[str, str], ...] = (
     (r"(\d+) of (\d+) answer, best (\S+ ms)", r"\2 台中 \1 台应答，最快 \3"),
     (r"(\S+) GB free", r"\1 GB 可用"),
     (r"(\d+) is free", r"\1 空闲"),
-    (r"(\d+) answers.*", r"\1 已有页面在用"),
+    (r"a page of Hermes is open at (\S+): .+", r"\1 上已有 Hermes 页面：直接打开它，或用 --port 另开一个"),
+    (
+        r"another program answers at (\d+): .+",
+        r"\1 被其他程序占用：页面会用下一个空闲端口，或 --port 指定的端口",
+    ),
+    (r"(\d+) answers.*", r"\1 已被占用"),
     (r"missing: (.+)", r"缺少：\1"),
     (r"(\S+) is not installed", r"未安装 \1"),
     (r"not installed; eager kernels are used", "未安装，使用普通算子"),

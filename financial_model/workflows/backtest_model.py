@@ -47,11 +47,12 @@ def backtest_model(settings: BacktestSettings, workspace: Workspace, progress: P
     first, last = allowed_range([one], panel, settings.first, settings.last)
     progress.check_stop("Nothing was written.")
 
-    progress.stage("forecast", f"forecasting {first} to {last or panel.last_session}")
+    until = str(last or panel.last_session)
+    progress.stage("forecast", f"forecasting {first} to {until}", first=str(first), last=until)
     forecasts = forecasts_of_range(one, panel, first, last)
     progress.check_stop("Nothing was written.")
 
-    progress.stage("backtest", f"trading the top {settings.top}")
+    progress.stage("backtest", f"trading the top {settings.top}", top=settings.top)
     facts = ReferenceStore(workspace)
     run = run_backtest(
         forecasts, panel, settings, actions=facts.read("corporate_actions"), stocks=facts.read("stock_list")

@@ -9,12 +9,13 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..base.config import DoctorSettings
 from ..base.progress import Progress
@@ -33,6 +34,8 @@ PACKAGES = (
     "lightgbm",
     "exchange-calendars",
 )
+# Where a page of Hermes tells whether there is news; nobody else answers there so.
+MARK_PATH = "/hermes/mark"
 REMEDIES = {
     "install_python": "Install Python 3.11 or newer from python.org and run the start script again.",
     "install_requirements": "Run the start script again, or: pip install -r requirements.txt",
@@ -40,7 +43,6 @@ REMEDIES = {
     "reinstall_torch": "Torch cannot use the card: install a CUDA build of torch that fits the driver.",
     "attention_fallback": "Nothing to do: another engine computes the same.",
     "free_disk": "Free some space, or choose another folder with --workspace.",
-    "other_port": "Nothing to do: the page takes the next free port and prints its address.",
     "choose_workspace": "Choose a folder you may write to with --workspace.",
     "import_instead": "Import local files or use a practice market; check the firewall for port 7709.",
 }
@@ -55,7 +57,8 @@ def doctor(settings: DoctorSettings, workspace: Workspace, progress: Progress) -
         advice = REMEDIES.get(remedy, "")
         checks.append({"name": name, "state": state, "value": value, "remedy": remedy, "advice": advice})
         if state != "ok":
-            progress.emit("note", message=f"{name}: {value}. {advice}")
+            message = f"{name}: {value}. {advice}"
+            progress.emit("note", message=message, key="doctor", check=name, value=value, remedy=remedy)
     worst = {check["state"] for check in checks}
     verdict = "fail" if "fail" in worst else "warn" if "warn" in worst else "ok"
     return {
@@ -175,15 +178,35 @@ def check_disk(root: Path) -> Verdict:
 
 
 def check_port(port: int) -> Verdict:
-    """Whether something answers where the page would be: knocking as a browser does."""
+    """Whether something answers where the page would be, and what to do then; either way a page can start."""
+    match who_answers(port):
+        case "nobody":
+            return "ok", f"{port} is free", ""
+        case "page":
+            told = "open it, or start another with --port"
+            return "ok", f"a page of Hermes is open at http://127.0.0.1:{port}: {told}", ""
+        case _:
+            told = "a page takes the next free port, or the one named with --port"
+            return "ok", f"another program answers at {port}: {told}", ""
+
+
+def who_answers(port: int) -> Literal["nobody", "page", "other"]:
+    """Who is at a port of this machine, knocking as a browser does: a page of Hermes, or another program."""
     door = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
     try:
         door.connect()
     except OSError:
-        return "ok", f"{port} is free", ""
+        door.close()
+        return "nobody"
+    try:
+        door.request("GET", MARK_PATH)
+        answer = door.getresponse()
+        is_page = answer.status == 200 and re.fullmatch(rb"[0-9a-f]{24}", answer.read(100)) is not None
+    except (OSError, http.client.HTTPException):
+        is_page = False
     finally:
         door.close()
-    return "ok", f"{port} answers already", "other_port"
+    return "page" if is_page else "other"
 
 
 def check_servers(servers: tuple[str, ...], progress: Progress) -> Verdict:

@@ -298,7 +298,13 @@ class _Run:
             self.counts["current"] += current
             self.counts["failed"] = len(self.failures)
             self.stock_count += current
-        self.progress.stage(stage, f"Fetching {len(due)} of {len(codes)} codes, {current} are up to date")
+        self.progress.stage(
+            stage,
+            f"Fetching {len(due)} of {len(codes)} codes, {current} are up to date",
+            due=len(due),
+            codes=len(codes),
+            current=current,
+        )
         done = len(codes) - len(due)
         for turn in range(self.patience.rounds):
             is_last = turn == self.patience.rounds - 1

@@ -69,7 +69,8 @@ def evaluate_model(settings: EvaluateSettings, workspace: Workspace, progress: P
     first, last = allowed_range(contenders, panel, settings.first, settings.last)
     progress.check_stop("Nothing was written.")
 
-    progress.stage("forecast", f"forecasting {first} to {last or panel.last_session}")
+    until = str(last or panel.last_session)
+    progress.stage("forecast", f"forecasting {first} to {until}", first=str(first), last=until)
     samples = common_samples(
         [
             make_samples(forecasts_of_range(one, panel, first, last), panel, one.settings.holding)
@@ -108,7 +109,7 @@ def evaluate_model(settings: EvaluateSettings, workspace: Workspace, progress: P
                 cache_dir=workspace.cache_dir,
                 progress=progress,
             )
-        progress.stage("judge", f"judging {one.name}")
+        progress.stage("judge", f"judging {one.name}", name=one.name)
         result = judge(mine, panel, name=one.name, baselines=baselines, settings=facts_of(one, settings))
         results.append(result.with_leakage(leak_checks(one, mine, panel, progress)))
     return tell(results, out, notes)
@@ -176,7 +177,7 @@ def common_samples(many: list[Samples]) -> list[Samples]:
 
 def leak_checks(one: Contender, samples: Samples, panel: Panel, progress: Progress) -> list[Json]:
     """The three checks of the report; the truncated panels are the costly ones, so there are few."""
-    progress.stage("leakage", f"leak checks of {one.name}")
+    progress.stage("leakage", f"leak checks of {one.name}", name=one.name)
     known = np.unique(samples.session[np.isfinite(samples.label)])
     places = np.linspace(0, len(known) - 1, TRUNCATION_DAYS + 2)[1:-1].astype(int)
     days = [panel.sessions[known[place]].astype(date) for place in sorted(set(places.tolist()))]

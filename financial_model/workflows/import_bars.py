@@ -34,7 +34,13 @@ def import_bars(settings: ImportSettings, workspace: Workspace, progress: Progre
     path = user_path(settings.path)
     source = open_source(path)
     codes = chosen_codes(source, settings.max_stocks)
-    progress.stage("import", f"Importing {len(codes)} codes from {path}", source=source.name)
+    progress.stage(
+        "import",
+        f"Importing {len(codes)} codes from {path}",
+        source=source.name,
+        count=len(codes),
+        path=str(path),
+    )
     store = BarStore(workspace)
     with store.locked("import"):
         store.check_market(source.is_simulated)

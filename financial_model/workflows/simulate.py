@@ -23,7 +23,12 @@ def simulate(settings: SimulateSettings, workspace: Workspace, progress: Progres
     bars, facts = BarStore(workspace), ReferenceStore(workspace)
     with bars.locked("simulate"):
         bars.check_market(simulated=True)
-        progress.stage("simulate", f"Drawing {settings.stocks} stocks over {settings.sessions} sessions")
+        progress.stage(
+            "simulate",
+            f"Drawing {settings.stocks} stocks over {settings.sessions} sessions",
+            stocks=settings.stocks,
+            sessions=settings.sessions,
+        )
         market = simulate_market(settings)
         remove_old_market(bars)
         store_bars(market, bars, progress)

@@ -88,7 +88,10 @@ def _walk(
     progress: Progress,
 ) -> Json:
     missing = [fold for fold in folds if not _record_path(folder, fold).is_file()]
-    progress.stage("walk_forward", f"{len(folds)} folds, {len(folds) - len(missing)} of them done before")
+    done = len(folds) - len(missing)
+    progress.stage(
+        "walk_forward", f"{len(folds)} folds, {done} of them done before", folds=len(folds), done=done
+    )
     run_folds(missing, workspace, folder, settings.workers, progress)
 
     record = pa.concat_tables([pa.parquet.read_table(_record_path(folder, fold)) for fold in folds])
@@ -245,7 +248,13 @@ def _run_in_worker(fold: Fold, root: str, folder: Path) -> None:
 def run_fold(fold: Fold, workspace: Workspace, folder: Path, progress: Progress) -> None:
     """Train one fold, forecast its test span, and leave both as files; StopRequested when asked to."""
     progress.check_stop(_kept(folder))
-    progress.stage("fold", f"fold {fold.number}: testing {fold.first} to {fold.last}", fold=fold.number)
+    progress.stage(
+        "fold",
+        f"fold {fold.number}: testing {fold.first} to {fold.last}",
+        fold=fold.number,
+        first=str(fold.first),
+        last=str(fold.last),
+    )
     panel = Panel.open(workspace)
     if panel.fingerprint != fold.fingerprint:
         raise PanelChanged("The walk-forward", workspace.panel_path)

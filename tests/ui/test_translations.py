@@ -118,6 +118,17 @@ def test_every_command_has_its_words(command, prefix):
     assert f"{prefix}.{command}" in TEXTS
 
 
+def test_every_stage_that_a_workflow_tells_has_its_words():
+    """The checks of the doctor are named by `check.` instead."""
+    told = set()
+    for path in UI.parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "stage" and node.args:
+                told |= {one.value for one in ast.walk(node.args[0]) if isinstance(one, ast.Constant)}
+    assert len(told) > 10
+    assert sorted(stage for stage in told if f"stage.{stage}" not in TEXTS) == []
+
+
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 def test_every_error_is_told_in_chinese_from_its_fields(kind):
     assert f"error.{kind.__name__}" in TEXTS, f"texts/errors.py has no {kind.__name__}"

@@ -28,7 +28,8 @@ def test_a_port_that_answers_is_seen():
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        assert "answers" in check_port(server.server_port)[1]
+        assert "another program answers" in check_port(server.server_port)[1]
+        assert "--port" in check_port(server.server_port)[1]
     finally:
         server.shutdown()
         server.server_close()

@@ -1,5 +1,6 @@
 """System: can this machine train, what runs and ran on it, and how the page looks."""
 
+import re
 import time
 from html import escape
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import gradio as gr
 
 from ...base.config import DoctorSettings
+from ...base.progress import Event
 from .. import actions, widgets
 from ..frame import Page
 from ..job import Job
+from ..story import StoryReader, story
 from ..translations import Translate
 from ..view import View
 
@@ -41,6 +44,10 @@ def build(page: Page) -> None:
             )
             with gr.Column(elem_classes="card"):
                 log = gr.HTML("", apply_default_css=False)
+                with page.make(
+                    gr.Accordion, "story.raw", open=False, elem_classes="fold", visible=False
+                ) as fold:
+                    raw = gr.HTML("", apply_default_css=False)
                 with gr.Row(elem_classes="toolbar", visible=False) as doings:
                     stop = page.make(gr.Button, "system.job.stop", size="sm", scale=0, min_width=90)
                     kill = page.make(gr.Button, "system.job.kill", size="sm", scale=0, min_width=90)
@@ -51,9 +58,10 @@ def build(page: Page) -> None:
     rises.change(None, [rises], None, js="(color) => window.Hermes.setRises(color)", api_visibility="private")
     page.on_load_js(rises, "() => [window.localStorage.getItem('hermes.rises') || 'red']")
 
+    own_check = DoctorSettings(port=page.port) if page.port else DoctorSettings()
     page.click(
         again,
-        lambda language: actions.attempt(language, lambda: page.jobs.start("doctor", DoctorSettings())),
+        lambda language: actions.attempt(language, lambda: page.jobs.start("doctor", own_check)),
         [],
         [told],
     )
@@ -82,6 +90,8 @@ def build(page: Page) -> None:
         [told],
     )
 
+    stories = StoryReader()
+
     def look(view: View, chosen: str) -> list[Any]:
         t = view.t
         doctor = view.latest("doctor")
@@ -91,9 +101,11 @@ def build(page: Page) -> None:
         job = next((one for one in view.jobs if one.id == chosen), None)
         return [
             _verdict(t, done, result, is_checking, str(view.workspace.root)),
-            _checks(t, result, doctor),
+            _checks(t, result, doctor, page.port),
             _jobs(t, view.jobs, chosen),
-            _log(t, job),
+            _log(t, job, stories.events(job) if job else []),
+            _raw(t, job),
+            gr.update(visible=job is not None),
             _versions(t, result),
             gr.update(interactive=not is_checking),
             gr.update(visible=job is not None),
@@ -105,7 +117,9 @@ def build(page: Page) -> None:
             gr.update(interactive=job is not None and not job.is_active),
         ]
 
-    page.live([verdict, checks, jobs, log, versions, again, doings, stop, kill, forget], look, [chosen])
+    page.live(
+        [verdict, checks, jobs, log, raw, fold, versions, again, doings, stop, kill, forget], look, [chosen]
+    )
 
 
 def _verdict(t: Translate, done: Job | None, result: dict[str, Any], is_checking: bool, root: str) -> str:
@@ -120,7 +134,7 @@ def _verdict(t: Translate, done: Job | None, result: dict[str, Any], is_checking
     )
 
 
-def _checks(t: Translate, result: dict[str, Any], doctor: Job | None) -> str:
+def _checks(t: Translate, result: dict[str, Any], doctor: Job | None, port: int | None = None) -> str:
     checks = [check for check in result.get("checks") or [] if isinstance(check, dict)]
     if not checks:
         problem = widgets.job_message(t, doctor)
@@ -129,12 +143,15 @@ def _checks(t: Translate, result: dict[str, Any], doctor: Job | None) -> str:
     rows = []
     for check in checks:
         state, remedy = str(check.get("state", "")), str(check.get("remedy", ""))
+        value = t.measured(str(check.get("value", "")))
+        if check.get("name") == "port" and port and re.search(rf"\b{port}\b", value):
+            value = t("system.own_port", port=port)  # this page was seen there, unless it was not open then
         advice = t(f"remedy.{remedy}") if t.has(f"remedy.{remedy}") else str(check.get("advice", ""))
         rows.append(
             (
                 t.choice("check", check.get("name", "")),
                 widgets.Markup(widgets.tag(t.choice("system.state", state), STATE_KINDS.get(state, ""))),
-                t.measured(str(check.get("value", ""))),
+                value,
                 advice if state != "ok" else "",
             )
         )
@@ -155,7 +172,7 @@ def _jobs(t: Translate, jobs: list[Job], chosen: str) -> str:
         took = t.duration(job.ended_at - job.started_at) if job.ended_at and job.started_at else "—"
         rows.append(
             (
-                t(f"job.name.{job.command}"),
+                widgets.job_name(t, job),
                 widgets.Markup(widgets.tag(t(f"job.state.{job.state}"), JOB_KINDS.get(job.state, "failed"))),
                 time.strftime("%m-%d %H:%M:%S", time.localtime(job.queued_at)),
                 took,
@@ -166,16 +183,22 @@ def _jobs(t: Translate, jobs: list[Job], chosen: str) -> str:
     return widgets.card(t("system.jobs"), f'<div class="scroll">{body}</div>', t("system.jobs.sub"))
 
 
-def _log(t: Translate, job: Job | None) -> str:
+def _log(t: Translate, job: Job | None, events: list[Event]) -> str:
+    """What a job did, in the reader's language, under the command that does the same."""
     name = escape(job.id if job else "")
-    title = f'<header><h3>{escape(t("system.log"))}</h3><span class="sub">{name}</span></header>'
+    title = f'<header><h3>{escape(t("story.title"))}</h3><span class="sub">{name}</span></header>'
     if job is None:
         return f'{title}<p class="help">{escape(t("system.log.none"))}</p>'
-    text = job.log_tail(12_000)
     line = widgets.command_box(t, job.arguments)
+    told = story(t, job, events) or f'<p class="help">{escape(t("story.none"))}</p>'
     # What was said last is in view first.
-    body = f'<div class="log-end"><pre class="log">{escape(text or t("system.log.empty"))}</pre></div>'
-    return title + line + body
+    return f'{title}{line}<div class="log-end">{told}</div>'
+
+
+def _raw(t: Translate, job: Job | None) -> str:
+    """What the process of a job printed, in the words it printed."""
+    text = job.log_tail(12_000) if job else ""
+    return f'<div class="log-end"><pre class="log">{escape(text or t("system.log.empty"))}</pre></div>'
 
 
 def _versions(t: Translate, result: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """The texts of the page, one file a tab: key -> (Chinese, English)."""
 
-from . import download, errors, evaluation, frame, inference, runs, system, training, universe
+from . import download, errors, evaluation, frame, inference, runs, story, system, training, universe
 
 TABLES = (
     frame.TEXTS,
@@ -12,4 +12,5 @@ TABLES = (
     evaluation.TEXTS,
     runs.TEXTS,
     system.TEXTS,
+    story.TEXTS,
 )

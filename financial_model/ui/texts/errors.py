@@ -115,6 +115,14 @@ TEXTS = {
     ),
     # What a job warns of, by the key of its event; filled in with the event's fields.
     "job.more_warnings": ("另有 {count} 条提示，见日志。", "{count} more warnings in the log."),
+    "warning.download.servers_found": (
+        "能给出日线的行情服务器 {count} 台，最快 {latency_ms} 毫秒应答。",
+        "Quote servers that serve bars: {count}; the fastest answers in {latency_ms} ms.",
+    ),
+    "warning.features_not_kept": (
+        "特征没有存下，下次要重新计算；原因见日志。",
+        "The features are not kept and will be computed again; the log says why.",
+    ),
     "warning.download.servers_slow": (
         "行情服务器较慢（每次应答 {latency_ms} 毫秒，每只约十次）。"
         "可增加并发连接或换近处的服务器；停止后已下载的都在。",

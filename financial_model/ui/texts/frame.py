@@ -80,7 +80,7 @@ TEXTS = {
         "任务的进程已不在（可能被系统结束或断电）。已保存的内容都在，可以再次开始。",
         "The job's process is gone (ended by the system?). What was saved is there; start it again.",
     ),
-    "job.log": ("日志", "Log"),
+    "job.log": ("原始日志（英文）", "Log"),
     # words
     "word.copy": ("复制", "Copy"),
     "word.copied": ("已复制", "Copied"),

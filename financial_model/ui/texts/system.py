@@ -54,10 +54,7 @@ TEXTS = {
         "请腾出磁盘空间，或用 --workspace 换一个文件夹。",
         "Free some space, or choose another folder with --workspace.",
     ),
-    "remedy.other_port": (
-        "无需处理：页面会用下一个空闲端口。",
-        "Nothing to do: the page takes the next free port.",
-    ),
+    "system.own_port": ("{port}，本页面", "{port}, this page"),
     "remedy.choose_workspace": (
         "用 --workspace 选择一个可写的文件夹。",
         "Choose a folder you may write to with --workspace.",
@@ -68,12 +65,27 @@ TEXTS = {
     ),
     "system.versions": ("版本", "Versions"),
     "system.page": ("显示", "Display"),
+    # said where the page is started
+    "start.address": (
+        "Hermes：{address}   （工作区 {workspace}；按 Ctrl+C 关闭页面，运行中的任务会继续）",
+        "Hermes: {address}   (workspace {workspace}; Ctrl+C ends the page, running jobs go on)",
+    ),
+    "start.taken": (
+        "端口 {port} 已被其他程序占用，所以本页面用 {chosen}；可用 --port 另选。",
+        "Port {port} is taken by another program, so this page is at {chosen}; --port chooses another.",
+    ),
+    "start.taken.page": (
+        "端口 {port} 上已有一个 Hermes 页面：可以直接打开 http://127.0.0.1:{port} ，"
+        "或用这个新页面（{chosen}）；可用 --port 另选端口。",
+        "A page of Hermes is open at port {port} already: go on in http://127.0.0.1:{port}, "
+        "or use this new one at {chosen}; --port chooses another port.",
+    ),
     "system.rises": ("涨跌颜色", "Colours"),
     "system.rises.red": ("红涨绿跌", "Red rises"),
     "system.rises.green": ("绿涨红跌", "Green rises"),
     "system.workspace": ("工作区：{path}", "Workspace: {path}"),
     "system.jobs": ("任务", "Jobs"),
-    "system.jobs.sub": ("新的在前；点选查看日志", "newest first; click one for its log"),
+    "system.jobs.sub": ("新的在前；点选看经过与日志", "newest first; click one for what it did"),
     "system.jobs.none": ("还没有任务。", "No jobs yet."),
     "system.jobs.what": ("任务", "Job"),
     "system.jobs.state": ("状态", "State"),
@@ -83,7 +95,6 @@ TEXTS = {
     "system.job.stop": ("停止", "Stop"),
     "system.job.kill": ("立即停止", "Stop at Once"),
     "system.job.forget": ("移除记录", "Remove"),
-    "system.log": ("日志", "Log"),
-    "system.log.none": ("点选一个任务查看日志。", "Click a job to read its log."),
+    "system.log.none": ("点选一个任务，看它做了什么。", "Click a job to read what it did."),
     "system.log.empty": ("没有输出。", "Nothing was printed."),
 }
