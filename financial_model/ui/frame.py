@@ -125,7 +125,7 @@ class Page:
             if "value" in texts:
                 texts["value"] = component.postprocess(texts["value"])
             told[component._id] = texts
-        told[self.language._id] = {"value": language}
+        told[self.language._id] |= {"value": language}
         return told
 
     def html(self, render: Callable[[Translate], str], **options: Any) -> Any:
@@ -246,14 +246,17 @@ class Page:
         with gr.Row(elem_id="header"):
             self.quiet = gr.Button(visible=False)
             self.chips = gr.HTML("", elem_id="chips", apply_default_css=False)
-            self.language = gr.Radio(
-                [("中文", "zh"), ("EN", "en")],
-                value=self.t.language,
-                container=False,
-                show_label=False,
-                elem_id="language",
-                elem_classes="seg",
-                label=self.t("frame.language"),
+            self.language = self.retell(
+                gr.Radio(
+                    [("中文", "zh"), ("EN", "en")],
+                    value=self.t.language,
+                    container=False,
+                    show_label=False,
+                    elem_id="language",
+                    elem_classes="seg",
+                    label=self.t("frame.language"),
+                ),
+                lambda t: {"label": t("frame.language")},
             )
             self.html(_theme_button, elem_id="theme-toggle")
         self.live([self.chips], lambda view: [header_chips(view)])

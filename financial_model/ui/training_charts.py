@@ -29,7 +29,17 @@ def _last_place(job: Job | None) -> float:
 def _epoch_axis(job: Job | None, t: Translate, points: Sequence[float] = ()) -> dict[str, Any]:
     """The x axis reaches to the last epoch from the start, so that nothing moves while the run goes on."""
     last = max([_last_place(job), *points])
-    return x_axis(range=[0.5 if last > 1 else 0, last + 0.5], nticks=8, tickformat="d", hoverformat=".1f")
+    return x_axis(range=[0.5 if last > 1 else 0, last + 0.5], hoverformat=".1f", **epoch_ticks(last))
+
+
+def epoch_ticks(last: float) -> dict[str, Any]:
+    """Ticks at whole epochs, at most eight or so of them.
+
+    >>> epoch_ticks(2)["dtick"], epoch_ticks(30)["dtick"], epoch_ticks(400)["dtick"]
+    (1, 5, 50)
+    """
+    steps = (size * 10**power for power in range(6) for size in (1, 2, 5))
+    return {"tickmode": "linear", "tick0": 0, "dtick": next(step for step in steps if step * 8 >= last)}
 
 
 def _side(x: float, job: Job | None) -> str:
@@ -209,7 +219,9 @@ def parts_chart(job: Job | None, t: Translate) -> dict[str, Any]:
         "yaxis": y_axis(rangemode="tozero"),
     }
     layout["xaxis"]["range"][0] = 0
-    layout["xaxis"] |= {"range": [0, max(x[-1], 0.1)], "tickformat": ".2~f"}
+    layout["xaxis"] |= {"range": [0, max(x[-1], 0.1)]}
+    if x[-1] < 1:
+        layout["xaxis"] |= {"tickmode": "auto", "nticks": 6}
     return card(
         title, traces, layout, subtitle=subtitle, name="loss_parts", revision=job.id, mark=_mark(t, job)
     )

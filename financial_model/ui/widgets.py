@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # A browser breaks a line behind a hyphen, and where it may break anywhere also inside a code.
 UNBROKEN = re.compile(
-    r'<span class="whole">[^<]*</span>|<[^>]*>'
+    r'<bdi class="whole">[^<]*</bdi>|<[^>]*>'
     r"|(?<![\w/.-])(?:\d{4}-\d{2}-\d{2}|(?:SH|SZ|BJ)\d{6}|\d{6}\.(?:SH|SZ|BJ))(?![\w/-])"
 )
 
@@ -26,12 +26,12 @@ def whole(html: str) -> str:
     """HTML in whose texts no date and no stock code is broken over two lines; tags are left alone.
 
     >>> whole('<p title="2024-12-31">to 2024-12-31</p>')
-    '<p title="2024-12-31">to <span class="whole">2024-12-31</span></p>'
+    '<p title="2024-12-31">to <bdi class="whole">2024-12-31</bdi></p>'
     """
 
     def keep(found: re.Match[str]) -> str:
         text = found[0]
-        return text if text.startswith("<") else f'<span class="whole">{text}</span>'
+        return text if text.startswith("<") else f'<bdi class="whole">{text}</bdi>'
 
     return UNBROKEN.sub(keep, html)
 

@@ -53,24 +53,30 @@ window.Hermes = (function () {
   function tell(element, text) {
     element.replaceChildren(...(text || "").split(UNBROKEN).map((part, index) => {
       if (index % 2 === 0) return part;
-      const span = document.createElement("span");
-      span.className = "whole";
-      span.textContent = part;
-      return span;
+      const kept = document.createElement("bdi");
+      kept.className = "whole";
+      kept.textContent = part;
+      return kept;
     }));
   }
 
   // ------------------------------------------------------------------ a chart
-  // A label that says how much of the x axis it has (`room`) is left out where it would not fit.
+  // A label that says how much of the x axis it has (`room`) is left out where it would not fit, and of dates
+  // along the axis as many as stand clear of each other are named.
   const pen = document.createElement("canvas").getContext("2d");
-  function withRoom(layout, width) {
+  function fitted(layout, width) {
     const margin = layout.margin || {}, wide = width - (margin.l || 0) - (margin.r || 0);
-    const fits = ({ room, text, font }) => {
-      if (room === undefined) return true;
-      pen.font = `${(font || {}).size || 11}px ${getComputedStyle(document.body).fontFamily}`;
-      return pen.measureText(text).width + 4 <= room * wide;
+    const widthOf = (text) => {
+      pen.font = `11px ${getComputedStyle(document.body).fontFamily}`;
+      return pen.measureText(text).width;
     };
-    return { ...layout, annotations: (layout.annotations || []).filter(fits) };
+    const annotations = (layout.annotations || []).filter(
+      ({ room, text }) => room === undefined || widthOf(text) + 4 <= room * wide);
+    const axis = layout.xaxis || {}, texts = axis.ticktext || [];
+    if (!texts.length || !texts.every((text) => /^[\d-]+$/.test(text))) return { ...layout, annotations };
+    const every = Math.ceil(texts.reduce((sum, text) => sum + widthOf(text) + 10, 0) / wide);
+    const kept = (list) => list.filter((_, index) => index % every === 0);
+    return { ...layout, annotations, xaxis: { ...axis, ticktext: kept(texts), tickvals: kept(axis.tickvals) } };
   }
   function chart(element, props, trigger, watch, height) {
     const $ = (selector) => element.querySelector(selector);
@@ -117,8 +123,9 @@ window.Hermes = (function () {
         const now = props.value;
         if (!(now.traces || []).length) return;
         const style = getComputedStyle(document.body);
-        const layout = withRoom(now.layout, plot.offsetWidth);
-        if (window.innerWidth < 600) for (const axis in now.narrow) layout[axis] = { ...layout[axis], ...now.narrow[axis] };
+        const asked = { ...now.layout };
+        if (window.innerWidth < 600) for (const axis in now.narrow) asked[axis] = { ...asked[axis], ...now.narrow[axis] };
+        const layout = fitted(asked, plot.offsetWidth);
         await Plotly.react(plot, resolve(now.traces, style), resolve(layout, style), {
           responsive: false, displayModeBar: false, displaylogo: false, doubleClick: "reset+autosize",
           locale: "en", showTips: false,
@@ -191,7 +198,7 @@ window.Hermes = (function () {
       return;
     }
     const style = getComputedStyle(document.body);
-    const layout = resolve({ ...withRoom(value.layout, WIDE_PX), paper_bgcolor: "@card", plot_bgcolor: "@card" }, style);
+    const layout = resolve({ ...fitted(value.layout, WIDE_PX), paper_bgcolor: "@card", plot_bgcolor: "@card" }, style);
     layout.title = { text: plain([value.title, value.mark, value.subtitle].filter(Boolean).join(" · ")), font: { size: 14 }, x: 0.02 };
     layout.margin = { ...layout.margin, t: 40 };
     loadPlotly().then((Plotly) => Plotly.downloadImage(

@@ -9,7 +9,7 @@ import gradio as gr
 
 from ...base.config import BacktestSettings, EvaluateSettings, Settings, TrainSettings, WalkForwardSettings
 from ...base.errors import BadSetting, FinancialModelError
-from .. import actions, widgets
+from .. import actions, story, widgets
 from ..checkpoints import choose_checkpoint, run_of
 from ..command_line import command_line
 from ..evaluation_charts import (
@@ -116,6 +116,7 @@ def build(page: Page) -> None:
                 gr.Button,
                 "evaluation.go.evaluate",
                 variant="primary",
+                interactive=False,  # until a checkpoint has been chosen, which the first look does
                 scale=0,
                 min_width=110,
                 elem_id="evaluation-go",
@@ -253,7 +254,7 @@ def build(page: Page) -> None:
             ),
             gr.update(visible=is_busy, value=widgets.stop_text(t, view.ahead(busy), "evaluation.stop")),
             _report_links(page, t, result),
-            _notice(view, job, busy, chosen),
+            _notice(view, job, busy, chosen, has_result=bool(result)),
             gr.update(visible=not is_backtest, elem_classes=old),
             draw("headline", lambda what, t: headline_card(t, what), mine),
             draw("forest", forest_chart, mine),
@@ -307,14 +308,16 @@ def _first_allowed(runs: list[Run], chosen: list[str]) -> str:
     return max((span[0] for span in spans if span), default="")
 
 
-def _notice(view: View, job: Job | None, busy: Job | None, chosen: list[str] | None) -> str:
+def _notice(view: View, job: Job | None, busy: Job | None, chosen: list[str] | None, has_result: bool) -> str:
     t = view.t
     if not view.market.has_panel:
         return widgets.message(t("inference.no_panel"), "warn", to=("download", t("tab.download")))
     if busy is not None and busy.is_running:
-        share = busy.share()
-        stage = t(f"job.doing.{busy.command}") + (f" · {100 * share:.0f} %" if share is not None else "")
-        return widgets.message(stage + t("evaluation.running"))
+        share, now = busy.share(), story.line(t, busy, busy.trail.stage)
+        parts = [t(f"job.doing.{busy.command}"), *([now] if now else [])]
+        parts += [f"{100 * share:.0f} %"] if share is not None else []
+        below = t("evaluation.running" if has_result else "evaluation.running.first")
+        return widgets.message(" · ".join(parts) + below)
     if busy is not None and busy.is_active:
         return widgets.job_message(t, busy, view.ahead(busy))
     if job is not None and job.state != "done":

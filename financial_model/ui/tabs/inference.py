@@ -99,7 +99,13 @@ def build(page: Page) -> None:
                 elem_classes=["folded", "w100"],
             )
             go = page.make(
-                gr.Button, "inference.go", variant="primary", scale=0, min_width=110, elem_id="inference-go"
+                gr.Button,
+                "inference.go",
+                variant="primary",
+                interactive=False,  # until a checkpoint has been chosen, which the first look does
+                scale=0,
+                min_width=110,
+                elem_id="inference-go",
             )
             state_line = gr.HTML("", apply_default_css=False, elem_classes=["grow", "state-line"])
             page.html(
@@ -317,7 +323,7 @@ def build(page: Page) -> None:
             gr.update(**choice),
             gr.update(choices=search.find(view.market, "")) if not stock else gr.skip(),
             gr.update(interactive=view.market.has_panel and bool(checkpoint)),
-            _state_line(view, result),
+            _state_line(view, checkpoint, result),
             _notice(view, checkpoint),
             own_result(page, view, own),
             gr.update(elem_classes=["stock-side", *([] if result else ["bare"])]),
@@ -420,16 +426,19 @@ def steps_card(t: Translate, result: Json | None) -> str:
     return widgets.card(title, body, t("inference.steps.sub"), note)
 
 
-def _state_line(view: View, result: Json | None) -> str:
-    if not result:
-        return ""
+def _state_line(view: View, checkpoint: str | None, result: Json | None) -> str:
+    """What a forecast was made with; before there is one, which checkpoint it will be."""
     t = view.t
-    checkpoint = Path(str(result.get("checkpoint", ""))).stem
+    if not result:
+        name = escape(Path(checkpoint or "").stem)
+        return f'<p class="help"><span class="part narrow-only">{name}</span></p>' if name else ""
+    # A sign that parts belongs to what stands before it: it begins no line.
     parts = [
-        ("narrow-only", f"{checkpoint} ·"),
+        ("narrow-only", f"{Path(str(result.get('checkpoint', ''))).stem} ·"),
         ("narrow-only", f"{result['as_of']} ·"),
-        ("", t("inference.horizon", steps=len(result["quantiles"]))),
-        ("wide-only", "· " + t("inference.loaded", seconds=figure(result.get("took_s"), 2))),
+        ("narrow-only", t("inference.horizon", steps=len(result["quantiles"]))),
+        ("wide-only", t("inference.horizon", steps=len(result["quantiles"])) + " ·"),
+        ("wide-only", t("inference.loaded", seconds=figure(result.get("took_s"), 2))),
     ]
     told = " ".join(f'<span class="part {kind}">{escape(text)}</span>' for kind, text in parts)
     return f'<p class="help">{told}</p>'

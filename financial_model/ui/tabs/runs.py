@@ -14,7 +14,7 @@ from ..frame import Page
 from ..live_chart import LiveChart, card, empty_card, label, practice_mark, x_axis, y_axis
 from ..runs import Run, RunReader
 from ..theme import token
-from ..training_charts import epoch_place
+from ..training_charts import epoch_place, epoch_ticks
 from ..translations import Translate, figure
 from ..view import View
 
@@ -201,7 +201,7 @@ def overlay(shown: list[Run], key: str, title: str, t: Translate) -> dict[str, A
     layout = {
         "margin": {"r": 14 + LETTER_PX * longest},
         "annotations": end_labels(ends, [value for trace in traces for value in trace["y"]]),
-        "xaxis": x_axis(nticks=8, tickformat="d", range=[min(places) - 0.2, max(places) + 0.2]),
+        "xaxis": x_axis(range=[min(places) - 0.2, max(places) + 0.2], **epoch_ticks(max(places))),
         "yaxis": y_axis(),
     }
     return card(

@@ -27,8 +27,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "folds {folds} · processes {workers}",
     ),
     "evaluation.options.backtest": (
-        "持有前 {top} 只，每日至多换 {drop} 只，至少持有 {holding} 日，资金 {cash}元",
-        "top {top}, at most {drop} dropped a day, least holding {holding}, {cash} CNY",
+        "前 {top} 只 · 每日换 {drop} 只 · 持有 {holding} 日 · {cash}元",
+        "top {top} · drop {drop} a day · hold {holding} · {cash} CNY",
     ),
     "evaluation.baselines": ("与基线对照", "Beside baselines"),
     "evaluation.baselines.help": (
@@ -66,7 +66,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "evaluation.nothing": ("这个区间没有可评判的交易日。", "This range has no session that can be judged."),
     "evaluation.no_quantiles": ("这份结果没有分位数。", "This result has no quantiles."),
-    "evaluation.running": ("，下面是上一次的结果（如有）。", "; below is the previous result, if any."),
+    "evaluation.running": ("。下面是上一次的结果。", ". Below is the previous result."),
+    "evaluation.running.first": ("。结果会出现在这里。", ". The result will stand here."),
     "evaluation.verdict": ("结论", "Verdict"),
     "evaluation.stamp": (
         "样本外 {first} 至 {last} · {sessions} 个交易日 · {stocks} 只 · 标签：t+1 收盘起持有 {holding} 日",
