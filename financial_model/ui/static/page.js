@@ -71,7 +71,7 @@ window.Hermes = (function () {
       return pen.measureText(text).width;
     };
     const annotations = (layout.annotations || []).filter(
-      ({ room, text }) => room === undefined || widthOf(text) + 4 <= room * wide);
+      ({ room, text }) => room === undefined || widthOf(text) + 2 <= room * wide);
     const axis = layout.xaxis || {}, texts = axis.ticktext || [];
     if (!texts.length || !texts.every((text) => /^[\d-]+$/.test(text))) return { ...layout, annotations };
     const every = Math.ceil(texts.reduce((sum, text) => sum + widthOf(text) + 10, 0) / wide);
