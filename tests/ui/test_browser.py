@@ -250,6 +250,23 @@ def test_6_no_tab_makes_the_page_scroll_sideways(visit, width):
         assert window.page.evaluate("document.documentElement.scrollWidth") <= width, tab
 
 
+def test_6_a_telephone_shows_the_stocks_without_scrolling_sideways_and_no_date_broken(visit):
+    window = visit(language="en", width=390)
+    window.tab("universe")
+    page = window.page
+    page.click("#universe-go")
+    page.wait_for_selector("#universe-stocks td.named .narrow-only")
+    window.until(lambda: page.locator("#tab-universe .js-plotly-plot .xaxislayer-above text").count() > 0)
+    scroll = page.locator("#universe-stocks .scroll")
+    assert scroll.evaluate("one => one.scrollWidth <= one.clientWidth")
+    assert page.locator("#universe-stocks td.named code").first.is_visible()
+    broken = """() => [...document.querySelectorAll("#tab-universe .whole")]
+        .filter((one) => one.offsetWidth > 0 && one.getClientRects().length > 1)
+        .map((one) => one.textContent)"""
+    assert page.locator("#tab-universe .whole").count() > 3
+    assert page.evaluate(broken) == []
+
+
 def test_7_theme_and_colours_are_remembered(visit):
     window = visit()
     page = window.page

@@ -17,8 +17,10 @@ from financial_model.ui.evaluation_charts import (
     turnover_chart,
 )
 from financial_model.ui.file_links import FileLinks
+from financial_model.ui.market_status import MarketStatus
 from financial_model.ui.runs import RunReader
 from financial_model.ui.tabs.evaluation import (
+    _notice,
     group_tables,
     headline_card,
     leak_card,
@@ -27,6 +29,7 @@ from financial_model.ui.tabs.evaluation import (
     trading_tables_card,
 )
 from financial_model.ui.translations import Translate
+from financial_model.ui.view import View
 from financial_model.workflows.backtest_model import backtest_model
 from financial_model.workflows.evaluate_model import evaluate_model
 
@@ -215,3 +218,17 @@ def test_the_tab_evaluates_and_shows_the_verdict_in_both_languages(chromium, tra
         window.see("Leak checks")
         assert window.page.evaluate("document.documentElement.scrollWidth") <= 1280
         window.leave()
+
+
+def test_a_first_evaluation_says_what_it_does_and_promises_no_earlier_result(workspace, make_jobs, wait):
+    stage = {"kind": "stage", "stage": "baseline", "baseline": "ridge", "message": "baseline ridge"}
+    jobs = make_jobs({"events": [stage], "sleep_s": 60})
+    jobs.start("evaluate", EvaluateSettings(checkpoints=("output/x_best.pt",)))
+    jobs.advance()
+    wait(lambda: jobs.all()[0].trail.stage and jobs.all()[0].is_running)
+    market = MarketStatus(stocks=3, has_panel=True)
+    view = View(ZH, jobs.all(), market, workspace)
+    busy = view.latest("evaluate")
+    told = _notice(view, busy, busy, ["output/x_best.pt"], has_result=False)
+    assert "正在评估 · 基线：岭回归。结果会出现在这里。" in told
+    assert "上一次" in _notice(view, busy, busy, ["output/x_best.pt"], has_result=True)

@@ -218,3 +218,15 @@ def test_the_tab_analyzes_lists_an_industry_and_speaks_both_languages(chromium, 
         window.see("Index and regime")
         assert window.page.evaluate("document.documentElement.scrollWidth") <= 1280
         window.leave()
+
+
+def test_a_regime_tells_how_much_room_its_name_has_and_a_sliver_has_none(result):
+    notes = index_chart(result, EN)["layout"]["annotations"]
+    assert notes
+    assert all(0.01 <= note["room"] <= 1 for note in notes)
+
+
+def test_the_name_of_a_stock_carries_its_code_for_a_narrow_screen(result):
+    told = stock_table(EN, rows_of(result["table"])[:1], "code", True)
+    assert 'class="wide-only"' in told
+    assert '<small class="narrow-only"><code>' in told
