@@ -45,7 +45,13 @@ def build(page: Page) -> None:
 
     page.live([first_start, workbench], switch)
     page.live(*column.live)
-    page.on_open(column.asked, lambda view: list(last_asked(view)))
+
+    def fill(view: View) -> list[Any]:
+        """What is in a field already is not set again: the browser would ask what follows from it."""
+        known = zip(column.asked, last_asked(view), strict=True)
+        return [gr.skip() if value == (field.value or "") else value for field, value in known]
+
+    page.on_open(column.asked, fill)
 
 
 # ---------------------------------------------------------------------- the first start
