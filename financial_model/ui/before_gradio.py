@@ -7,12 +7,15 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
+# Arrow's own allocator keeps what threads that have ended had used; a page lives long and starts many.
+ARROW_POOL = "ARROW_DEFAULT_MEMORY_POOL"
 STUB_WRITER, WRITES_STUBS = "gradio.component_meta", "create_or_modify_pyi"
 
 
 def prepare() -> None:
     """Nothing is reported to Gradio's makers, this machine is asked without a proxy, the start is short."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ.setdefault(ARROW_POOL, "system")
     for name in ("NO_PROXY", "no_proxy"):
         # A dead proxy in the environment would swallow even requests to this machine.
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), "localhost", "127.0.0.1", "::1"]))

@@ -32,6 +32,7 @@ from ..base.errors import FinancialModelError, NoSuchJob, QueueFull, UnsafePath,
 from ..base.progress import EVENT_FILE, STOP_FILE, Event
 from ..base.workspace import Workspace, locked, write_json
 from . import processes
+from .before_gradio import ARROW_POOL
 from .command_line import command_line
 from .job import COMMANDS, ENDED, LOG_FILE, PROCESS_FILE, SETTINGS_FILE, Job, JobReader, read_object, tail
 
@@ -240,7 +241,7 @@ class Jobs:
         record: dict[str, Any] = {"pid": None, "identity": None, "started_at": round(time.time(), 3)}
         write_json(job.folder / PROCESS_FILE, record)
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != ARROW_POOL},
             "PYTHONUTF8": "1",
             "PYTHONUNBUFFERED": "1",
             "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),
