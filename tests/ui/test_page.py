@@ -1,6 +1,7 @@
 """The page as a whole: what it serves, whom it refuses, and its interface to programs."""
 
 import json
+import os
 import secrets
 import subprocess
 import sys
@@ -303,6 +304,29 @@ def test_a_workspace_that_is_not_there_yet_is_empty(tmp_path):
     page = Page(Workspace(tmp_path / "none"), Jobs(Workspace(tmp_path / "none")), Translate("en"))
     assert page.view("en").market.is_empty
     assert page.view("en").jobs == []
+
+
+def test_the_page_takes_arrows_memory_from_the_system_and_its_jobs_do_not(make_jobs, monkeypatch):
+    from financial_model.base.config import DoctorSettings
+    from financial_model.ui import processes
+
+    from .conftest import REPOSITORY
+
+    code = (
+        "from financial_model.ui import app\n"
+        "import pyarrow\n"
+        "assert pyarrow.default_memory_pool().backend_name == 'system'\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
+    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, env=environment, check=True, timeout=120)
+    monkeypatch.setenv("ARROW_DEFAULT_MEMORY_POOL", "system")
+    handed = []
+    spawn = processes.spawn
+    monkeypatch.setattr(processes, "spawn", lambda *all: handed.append(all[-1]) or spawn(*all))
+    jobs = make_jobs()
+    jobs.start("doctor", DoctorSettings())
+    jobs.advance()
+    assert "ARROW_DEFAULT_MEMORY_POOL" not in handed[0]
 
 
 def test_sessions_that_ask_nothing_more_are_forgotten_and_one_at_work_is_not():
