@@ -81,9 +81,9 @@ class DownloadLedger:
         )
 
     def is_complete(self, code: str, start: date) -> bool:
-        """Whether what is held reaches as far back as it can: then an update fetches its end alone."""
+        """Whether what is held was judged and reaches back as far as it can: then its end is fetched."""
         entry = self.entries.get(code)
-        if entry is None:
+        if entry is None or code not in self.intake.report.bars:
             return False
         return entry.get("source") != SOURCE or str(entry.get("asked_from", "9999")) <= start.isoformat()
 

@@ -6,6 +6,7 @@ from datetime import date
 from operator import methodcaller
 
 import numpy as np
+import numpy.typing as npt
 
 from ..market.codes import is_index, is_stock
 from . import tdx_protocol as wire
@@ -198,7 +199,7 @@ def fetch_code(session: QuoteSession, plan: Plan, judge: Judge) -> Fetched:
         bars = judged.bars
     elif plan.is_complete:
         judged = _served(session, plan, listed, judge, held, is_update=True)
-        if len(disagreement(held, judged.bars)):
+        if len(_odd_sessions(held, judged)):
             judged, bars, revised = _revised(session, plan, listed, judge, held)
         elif judged.bars.date[-1] > held.date[-1]:
             bars = held.followed_by(judged.bars.take(judged.bars.date > held.date[-1]))
@@ -265,6 +266,26 @@ def _served(
     raise problem
 
 
+def _odd_sessions(held: Bars, judged: Judged) -> npt.NDArray[np.datetime64]:
+    """Sessions that the servers tell otherwise than the store does."""
+    odd = disagreement(held, judged.bars)
+    return odd[~np.isin(odd, _unanswered(held, judged))]
+
+
+def _unanswered(held: Bars, judged: Judged) -> npt.NDArray[np.datetime64]:
+    """Held sessions of which the servers have only another row, one that cannot be right: it revises nothing.
+
+    Where it is the row that is held, that one was never judged, and goes.
+    """
+    wrong = judged.set_aside.take(~np.isin(judged.set_aside.date, judged.bars.date))
+    both, at, there = np.intersect1d(held.date, wrong.date, return_indices=True)
+    mine, theirs = held.take(at), wrong.take(there)
+    same = np.ones(len(both), dtype=bool)
+    for name in ("open", "high", "low", "close", "volume"):
+        same &= np.isclose(getattr(mine, name), getattr(theirs, name), equal_nan=True)
+    return both[~same]
+
+
 def _revised(
     session: QuoteSession, plan: Plan, listed: date | None, judge: Judge, held: Bars
 ) -> tuple[Judged, Bars | None, tuple[Bars, Bars] | None]:
@@ -276,10 +297,11 @@ def _revised(
     for _ in range(RESTARTS):
         judged = _served(session, plan, listed, judge, held)
         bars = judged.bars
-        odd = disagreement(held, bars)
+        odd = _odd_sessions(held, judged)
         if len(odd):
             session.close(avoid=True)
-            outside = held.take((held.date < bars.date[0]) | (held.date > bars.date[-1]))
+            is_outside = (held.date < bars.date[0]) | (held.date > bars.date[-1])
+            outside = held.take(is_outside | np.isin(held.date, _unanswered(held, judged)))
             again = _served(session, plan, listed, judge, outside)
             if again.bars != bars:
                 session.distrust("two histories that differ")

@@ -1,5 +1,6 @@
 """Download: quote servers -> checked bars and dated facts -> store, to be repeated and cut off at will."""
 
+import contextlib
 import hashlib
 import itertools
 import queue
@@ -238,8 +239,11 @@ class _Run:
 
     def meet_stocks(self) -> None:
         """Judge from here on by the sessions of all indices held, and by what the lists have told."""
-        store = self.ledger.store
-        indices = [store.read(code) for code in INDEX_CODES if code in store]
+        indices = []
+        for code in INDEX_CODES:
+            with contextlib.suppress(FinancialModelError):  # one that cannot be read is fetched anew
+                if code in self.ledger.store:
+                    indices.append(self.ledger.store.read(code))
         self.judge = Judge.of_workspace(self.ledger.workspace, indices)
 
     def choose_codes(self) -> list[str]:

@@ -29,6 +29,7 @@ from financial_model.base.workspace import Workspace, read_json, write_json
 from financial_model.data.bar_store import BarStore
 from financial_model.data.quality import QualityReport
 from financial_model.data.reference_store import ReferenceStore
+from financial_model.data.source import Bars
 from financial_model.data.tdx_client import Patience
 from financial_model.workflows.download import chosen_stocks, download, server_health
 from tests.data.fake_tdx_server import FAULTS, INDICES, FakeMarket, FakeTdxServer, nobody
@@ -315,14 +316,47 @@ def test_a_kill_before_the_report_was_written_loses_no_finding(workspace, monkey
 
 def test_bars_that_no_report_speaks_of_are_judged_by_the_next_run(workspace):
     market, bad = spoiled_market()
+    store = BarStore(workspace)
     with FakeTdxServer(market) as server:
         run(server, workspace)
+        wanted = QualityReport.read(workspace).counts()
         for name in QUALITY_FILES:
             (workspace.stock_data_dir / name).unlink()
         result = run(server, workspace)
         assert (result["updated"], result["current"], result["revisions"]) == (7, 0, [])
         assert run(server, workspace)["current"] == 7
-    assert QualityReport.read(workspace).bars.keys() >= set(bad)
+        assert QualityReport.read(workspace).counts() == wanted
+        # As a program that did not judge left it: with a row that cannot be right.
+        third = market.codes[6]
+        sound, served = store.read(third), market.bars[third]
+        at = served["date"].astype(str) == bad[third][0]
+        prices = {name: served[name][at] / 1000 for name in ("open", "high", "low", "close")}
+        units = {"volume": served["volume"][at] * 100.0, "amount": served["amount"][at].astype(float)}
+        store.write(sound.followed_by(Bars(third, served["date"][at], **prices, **units)))
+        assert len(store.read(third)) == len(sound) + 1
+        for name in QUALITY_FILES:
+            (workspace.stock_data_dir / name).unlink()
+        run(server, workspace)
+    assert store.read(third) == sound
+    assert QualityReport.read(workspace).counts() == wanted
+
+
+def test_a_sound_bar_stays_where_the_servers_come_to_tell_one_that_cannot_be_right(workspace):
+    market = FakeMarket(stock_count=7, session_count=400)
+    code = market.codes[0]
+    market.through = 390
+    with FakeTdxServer(market) as server:
+        run(server, workspace)
+        held = BarStore(workspace).read(code)
+        low = market.bars[code]["low"][388]
+        market.spoil(code, 388, high=low, close=low + 500)
+        market.through = 400
+        result = run(server, workspace)
+    bars = BarStore(workspace).read(code)
+    assert bars.up_to(held.date[-1]) == held
+    assert (len(bars), result["revisions"]) == (len(held) + 10, [])
+    told = {(one.date, one.finding) for one in QualityReport.read(workspace).findings[code]}
+    assert (str(market.sessions[388]), "high_below") in told
 
 
 def test_a_code_of_which_no_bar_can_be_used_is_listed_with_the_first_reason(workspace):
