@@ -6,7 +6,6 @@ at the wrong moment never sees half of one. Names that come from people are chec
 
 import contextlib
 import errno
-import glob
 import hashlib
 import itertools
 import json
@@ -248,9 +247,11 @@ def _beside(path: Path) -> Iterator[Path]:
 def remove_old_parts(folder: Path, older_than_s: float = 3600.0, of: str = "") -> None:
     """Remove what writers that were killed left beside their files: old enough to be nobody's any more.
 
-    of: beside files alone whose names begin so.
+    of: a pattern of the files beside which alone it is removed.
     """
-    for path in folder.glob(f".{glob.escape(of)}*.part"):
+    for path in folder.glob(".*.part"):
+        if of and not re.match(rf"\.(?:{of})\.\d+-\d+\.part$", path.name):
+            continue
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > older_than_s:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

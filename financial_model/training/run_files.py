@@ -5,6 +5,7 @@ A stop leaves ..._epochN_stepM.pt: N epochs, and M steps of the next.
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +14,22 @@ from typing import Any
 from ..base.errors import WorkspaceBusy
 from ..base.workspace import Workspace, check_name, locked, remove_old_parts, write_atomically, write_json
 
+# A stop in mid-epoch leaves epochN_stepM: N epochs, and M steps of the next.
+WHICH = r"(?:best|final|epoch\d+(?:_step\d+)?)"
+
+
+def own_files(stem: str) -> str:
+    """A pattern of the names that the training of a run writes."""
+    return rf"{re.escape(stem)}_(?:{WHICH}\.pt|run\.json|metrics\.jsonl)"
+
 
 @contextlib.contextmanager
 def hold_run(folder: Path, stem: str, owner: str = "train") -> Iterator[None]:
     """Have the files NAME_STAMP_... for ourselves; WorkspaceBusy names who has them."""
     with locked(folder / f".{stem}.lock", owner, f"The run {stem}", is_removed=True):
-        # Nobody else writes them now, so what lies half written is of a training that was killed.
-        remove_old_parts(folder, 0.0, f"{stem}_")
+        # Nobody else writes these now, so what lies half written is of a training that was killed. Forecasts
+        # and reports, whose names begin alike, are others' work.
+        remove_old_parts(folder, 0.0, own_files(stem))
         yield
 
 

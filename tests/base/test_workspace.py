@@ -64,11 +64,15 @@ def test_what_killed_writers_left_is_swept_when_it_is_old(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [young.name, whole.name]
 
 
-def test_what_a_killed_writer_left_of_one_name_is_swept_at_once(tmp_path):
-    for name in (".run_1_best.pt.7-0.part", ".run_12_best.pt.8-0.part", "run_1_best.pt"):
+def test_what_a_killed_writer_left_of_some_files_is_swept_at_once(tmp_path):
+    mine, others = (
+        ".run_1_best.pt.7-0.part",
+        (".run_1_best_forecast.csv.8-0.part", ".run_12_best.pt.9-0.part"),
+    )
+    for name in (mine, *others, "run_1_best.pt"):
         (tmp_path / name).write_text("x")
-    remove_old_parts(tmp_path, 0.0, "run_1_")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".run_12_best.pt.8-0.part", "run_1_best.pt"]
+    remove_old_parts(tmp_path, 0.0, r"run_1_(?:best|final)\.pt")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*others, "run_1_best.pt"])
 
 
 def test_json_comes_back_equal(tmp_path):

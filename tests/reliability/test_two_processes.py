@@ -180,8 +180,10 @@ def test_a_run_is_resumed_once_at_a_time_and_not_deleted_meanwhile(whole, copy, 
             runs.delete(copy, run, [])
     assert before == {path.name: path.read_bytes() for path in copy.output_dir.iterdir()}
     (copy.output_dir / f".{stem}_best.pt.7-0.part").write_text("a killed training left it half written")
+    others = copy.output_dir / f".{stem}_best_forecast.csv.8-0.part"
+    others.write_text("a forecast that is being written")
     assert runs.delete(copy, run, []) == len(before)
-    assert not list(copy.output_dir.iterdir())
+    assert list(copy.output_dir.iterdir()) == [others]
 
 
 def test_a_fold_is_not_trained_on_another_panel_than_the_walk_was_planned_on(copy):
