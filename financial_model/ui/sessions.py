@@ -34,12 +34,13 @@ def _sweep(queue: Queue) -> None:
     silent: dict[str, float] = {}
     last = time.monotonic()
 
-    async def swept(*arguments: Any, **named: Any) -> Any:
+    async def swept(body: Any, *arguments: Any, **named: Any) -> Any:
         nonlocal last
         if time.monotonic() - last > SWEEP_S:
             last = time.monotonic()
             forget_answered(queue, silent, last)
-        return await push(*arguments, **named)
+        silent.pop(body.session_hash, None)
+        return await push(body, *arguments, **named)
 
     queue.push = swept
 
