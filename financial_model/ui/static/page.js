@@ -152,7 +152,8 @@ window.Hermes = (function () {
       const wide = plot.offsetWidth;
       if (wide === width || wide === 0) { width = wide; return; }
       width = wide;
-      if (bound) window.Plotly.Plots.resize(plot); else draw();
+      // Drawn again as well: which labels fit is a matter of the width.
+      if (bound) window.Plotly.Plots.resize(plot).then(draw); else draw();
     }).observe(plot);
     charts.add({ element, draw });
     watch("value", draw);
