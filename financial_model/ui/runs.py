@@ -13,13 +13,11 @@ from typing import Any
 from ..base.config import TrainSettings
 from ..base.errors import BadSetting, DamagedFile, FinancialModelError, NoSuchRun, WorkspaceBusy
 from ..base.workspace import Workspace, check_name, read_json, write_json
-from ..training.run_files import hold_run
+from ..training.run_files import WHICH, hold_run, own_files
 from .job import Job
-from .trail import best_of, keep_epoch
+from .trail import best_epochs, best_of, keep_epoch
 
 RUN_FILE = re.compile(r"(?P<stem>(?P<name>.+)_(?P<stamp>\d{8}_\d{6}))_run\.json")
-# A stop in mid-epoch leaves epochN_stepM: N epochs, and M steps of the next.
-WHICH = r"best|final|epoch\d+(?:_step\d+)?"
 CHECKPOINT_FILE = re.compile(rf"(?P<stem>.+_\d{{8}}_\d{{6}})_(?P<which>{WHICH})\.pt")
 BOARD_EVENTS = "events.out.tfevents."
 LABELS_FILE = "run_labels.json"
@@ -65,7 +63,11 @@ class Run:
     @cached_property
     def best(self) -> dict[str, Any]:
         """What validation says of its best checkpoint (`trail.best_of`), empty when no epoch is done."""
-        return best_of(self.history, self.facts.get("result"))
+        result = self.facts.get("result")
+        chosen = [one.get("epoch") for one in best_epochs(self.history)]
+        # The result of an earlier stop tells nothing of what has been trained since.
+        is_of_all = isinstance(result, dict) and result.get("best_epochs") == chosen
+        return best_of(self.history, result if is_of_all else None)
 
     def measured(self, which: str) -> dict[str, Any]:
         """What validation says of the checkpoint "best", "final" or "epoch5", empty where it says nothing."""
@@ -198,11 +200,11 @@ def delete(workspace: Workspace, run: Run, jobs: list[Job]) -> int:
 def files_of(workspace: Workspace, run: Run) -> list[Path]:
     """What belongs to a run: checkpoints, record, metrics, TensorBoard's events."""
     folder = workspace.inside(run.id).parent
-    endings = re.compile(re.escape(run.stem) + rf"_(({WHICH})\.pt|run\.json|metrics\.jsonl)")
+    own = re.compile(own_files(run.stem))
     board = _board_of(folder, run)
     events = [] if board.is_symlink() else _names_in(board)
     return [
-        *(folder / name for name in _names_in(folder) if endings.fullmatch(name)),
+        *(folder / name for name in _names_in(folder) if own.fullmatch(name)),
         *(board / name for name in events if name.startswith(BOARD_EVENTS)),
     ]
 

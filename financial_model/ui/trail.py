@@ -109,20 +109,24 @@ JOINT = ("valid_rank_ic", "valid_rank_ic_se", "valid_loss")
 def best_of(epochs: Sequence[Event], result: Any = None) -> Event:
     """What validation says of a run's best checkpoint, empty before the first epoch.
 
-    That of an ensemble holds each member at its own best. What they score together stands in the training's
-    result once there is one; no epoch tells it, so before that the figures are the means of the members'. So
-    is the error, for all of them are judged on the same sessions. `epoch` is that of the newest member,
-    `members` how many they are of, `is_joint` whether they score together.
+    That of an ensemble holds each member at its own best. What they score together, and what lies before a
+    resume, stands in the result of the training that told these epochs, once there is one. Before that the
+    figures of an ensemble are the means of the members'; so is the error, for all of them are judged on the
+    same sessions. `epoch` is that of the newest member, `members` how many they are of, `is_joint` whether
+    they score together.
     """
     best = best_epochs(epochs) or list(epochs[-1:])
-    if len(best) < 2:
-        return {**best[0], "members": 1, "is_joint": False} if best else {}
+    if not best:
+        return {}
+    chosen = result.get("best_epochs") if isinstance(result, dict) else None
+    if isinstance(chosen, list) and chosen:
+        figures = {name: result.get(name) for name in JOINT}
+        members = len(chosen)
+        return {**best[-1], **figures, "epoch": chosen[-1], "members": members, "is_joint": members > 1}
     told = {**best[-1], "members": len(best), "is_joint": False}
-    for name in (*JOINT, "valid_ic"):
+    for name in JOINT:
         known = [number(one[name]) for one in best if isinstance(one.get(name), (int, float))]
         told[name] = sum(known) / len(known) if len(known) == len(best) else None
-    if isinstance(result, dict) and result.get("best_epochs") == [one.get("epoch") for one in best]:
-        told |= {"valid_ic": None, "is_joint": True, **{name: result.get(name) for name in JOINT}}
     return told
 
 

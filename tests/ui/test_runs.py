@@ -6,7 +6,7 @@ import pytest
 
 from financial_model.base.config import TrainSettings
 from financial_model.base.errors import BadSetting, NoSuchRun, UnsafePath, WorkspaceBusy
-from financial_model.base.workspace import write_json
+from financial_model.base.workspace import read_json, write_json
 from financial_model.ui import runs
 from financial_model.ui.checkpoints import MAX_WITHIN, choose_checkpoint, listed_checkpoints
 from financial_model.ui.jobs import Jobs
@@ -89,6 +89,12 @@ def test_the_best_of_an_ensemble_is_said_of_its_best_checkpoint_alone(workspace,
     assert run.best["valid_rank_ic"] == pytest.approx(0.07)
     labels = [label for label, _ in listed_checkpoints([run], Translate("en"))]
     assert labels == ["first · best · RankIC 0.070", "first · final", "first · epoch 1"]
+    path = workspace.root / f"{name}_run.json"
+    for chosen, told in (([3, 2], 0.1), ([3], 0.07)):  # the second as a stop before left it
+        result = {"best_epochs": chosen, "valid_rank_ic": 0.1, "valid_loss": 0.8}
+        write_json(path, read_json(path) | {"result": result})
+        (run,) = RunReader(workspace).all([])
+        assert run.best["valid_rank_ic"] == pytest.approx(told)
 
 
 def test_a_checkpoint_of_one_member_carries_the_figure_of_its_own_epoch(workspace, reader):

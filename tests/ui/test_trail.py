@@ -80,7 +80,9 @@ def test_the_best_of_an_ensemble_is_what_its_members_score_together_once_that_is
     result = {"best_epochs": chosen, "valid_rank_ic": 0.1, "valid_rank_ic_se": 0.004, "valid_loss": 0.8}
     best = best_of(ENSEMBLE, result)
     assert (best["valid_rank_ic"], best["valid_loss"], best["is_joint"]) == (0.1, 0.8, True)
-    # The result of an earlier stop tells nothing of what has been trained since.
-    assert best_of(ENSEMBLE, result | {"best_epochs": chosen[:1]}) == best_of(ENSEMBLE)
-    assert best_of(ENSEMBLE, None)["is_joint"] is False
-    assert best_of(ENSEMBLE[:3], result)["is_joint"] is False
+    assert best_of(ENSEMBLE, {})["is_joint"] is False
+    # A resumed training tells the epochs since alone.
+    assert (best_of(ENSEMBLE[3:], result)["members"], best_of(ENSEMBLE[3:], result)["epoch"]) == (2, 2)
+    before = {"best_epochs": [3], "valid_rank_ic": 0.07, "valid_rank_ic_se": 0.004, "valid_loss": 0.8}
+    resumed = best_of(of_member(1, [0.01, 0.02], 1), before)
+    assert (resumed["epoch"], resumed["valid_rank_ic"], resumed["is_joint"]) == (3, 0.07, False)
