@@ -1,5 +1,7 @@
 """What must stand before gradio is imported, since it reads or does it while it is imported."""
 
+import contextlib
+import ctypes
 import os
 import sys
 from collections.abc import Sequence
@@ -9,6 +11,7 @@ from types import ModuleType
 
 # Arrow's own allocator keeps what threads that have ended had used; a page lives long and starts many.
 ARROW_POOL = "ARROW_DEFAULT_MEMORY_POOL"
+M_ARENA_MAX = -8  # malloc.h
 STUB_WRITER, WRITES_STUBS = "gradio.component_meta", "create_or_modify_pyi"
 
 
@@ -19,8 +22,20 @@ def prepare() -> None:
     for name in ("NO_PROXY", "no_proxy"):
         # A dead proxy in the environment would swallow even requests to this machine.
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), "localhost", "127.0.0.1", "::1"]))
+    _share_one_heap()
     if STUB_WRITER not in sys.modules and not any(isinstance(one, _NoStubs) for one in sys.meta_path):
         sys.meta_path.insert(0, _NoStubs())
+
+
+def _share_one_heap() -> None:
+    """Have all threads allocate from one heap, where the C library is glibc.
+
+    It gives each thread one of its own and keeps what those of ended threads had free, and a page that is
+    polled ends many. Python holds its lock meanwhile, so one is enough. To be called before any thread.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library has its own ways
+            ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 class _NoStubs(MetaPathFinder):
