@@ -31,7 +31,8 @@ def _share_one_heap() -> None:
     """Have all threads allocate from one heap, where the C library is glibc.
 
     It gives each thread one of its own and keeps what those of ended threads had free, and a page that is
-    polled ends many. Python holds its lock meanwhile, so one is enough. To be called before any thread.
+    polled ends many. Nearly all is asked for under Python's lock, so one is enough. To be called before any
+    thread.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # another C library has its own ways
