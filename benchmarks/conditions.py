@@ -6,11 +6,15 @@ WORKSPACE holds a panel (`import` and `build-panel` before). One thread is used;
 so that other work on the machine does not count.
 """
 
+import argparse
 import resource
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from financial_model.base.config import ConditionSettings
 from financial_model.base.workspace import Workspace
@@ -42,4 +46,8 @@ def main(root: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("workspace", metavar="WORKSPACE")
+    main(parser.parse_args().workspace)

@@ -5,6 +5,7 @@
 WORKSPACE holds the index's bars (`import`). The picture is a Plotly page photographed by Chromium.
 """
 
+import argparse
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from financial_model.base.config import ConditionSettings
 from financial_model.base.workspace import Workspace
@@ -91,5 +94,11 @@ def photograph(figure: go.Figure, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    workspace, target = Workspace(sys.argv[1]), Path(sys.argv[2])
-    photograph(draw(workspace, sys.argv[3] if len(sys.argv) > 3 else "SH000300"), target)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("workspace", metavar="WORKSPACE")
+    parser.add_argument("target", metavar="PNG", type=Path)
+    parser.add_argument("index", metavar="INDEX", nargs="?", default="SH000300")
+    options = parser.parse_args()
+    photograph(draw(Workspace(options.workspace), options.index), options.target)

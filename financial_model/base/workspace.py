@@ -225,6 +225,13 @@ def replace_when_done(path: Path) -> Iterator[Path]:
     """Like write_atomically for writers that want a path: yields one beside, renames it afterwards."""
     with _beside(path) as temporary:
         yield temporary
+        sync_file(temporary)
+
+
+def sync_file(path: Path) -> None:
+    """Return when the file's bytes are on the disk: a rename may outlive a power cut that they do not."""
+    with open(path, "r+b") as file:
+        os.fsync(file.fileno())
 
 
 @contextlib.contextmanager

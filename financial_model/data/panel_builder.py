@@ -33,7 +33,7 @@ from .panel import (
     remove_other_side_files,
     sessions_path,
 )
-from .panel_file import ColumnFile, Layout, lay_out, write_batch
+from .panel_file import ColumnFile, Layout, going_to_disk, lay_out, write_batch
 from .panel_inputs import PanelInputs, StockInput
 from .quality import limits_of, usable_rows
 from .reference_store import Facts, value_as_of
@@ -168,7 +168,8 @@ class _Builder:
                 self._compute(file, codes, offsets, kept, inputs)
             self._write_sessions(part, layout, codes, offsets, indices, fingerprint)
             self._write_indices(indices, fingerprint)
-            self._write_conditions(part, layout, offsets, conditions)
+            with going_to_disk(part):
+                self._write_conditions(part, layout, offsets, conditions)
             size = part.stat().st_size
         self.state = {}
         remove_other_side_files(self.path, fingerprint)

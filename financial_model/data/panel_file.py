@@ -3,10 +3,12 @@
 Each piece of a column goes straight to its place, from any thread, so no column is ever held whole.
 """
 
+import contextlib
 import json
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from ..base.workspace import replace_when_done
+from ..base.workspace import replace_when_done, sync_file
 from .panel import FLAG_COLUMNS, FLOAT_COLUMNS, FORMAT, Array
 
 HOLE_BYTES = 4096
@@ -147,6 +149,15 @@ class ColumnFile:
                     self._file.seek(place)
                     written = self._file.write(data) or 0
             data, place = data[written:], place + written
+
+
+@contextlib.contextmanager
+def going_to_disk(path: Path) -> Iterator[None]:
+    """What the file holds goes to the disk while the block works, so that its end has little to wait for."""
+    with ThreadPoolExecutor(1) as pool:
+        going = pool.submit(sync_file, path)
+        yield
+    going.result()
 
 
 def write_batch(path: Path, batch: pa.RecordBatch) -> None:
