@@ -13,7 +13,7 @@ from financial_model.base.config import ModelSettings, PanelSettings, SimulateSe
 from financial_model.base.progress import Progress
 from financial_model.base.workspace import Workspace
 from financial_model.conditions import condition_table
-from financial_model.data import panel_builder
+from financial_model.data import panel_builder, store_csv
 from financial_model.data.panel import Panel
 from financial_model.data.panel_file import ColumnFile
 from financial_model.workflows.build_panel import build_panel
@@ -54,13 +54,17 @@ def test_opening_a_panel_loads_arrow_alone(workspace):
 def work(monkeypatch):
     """Counts of files decoded, conditions computed and bytes of columns written by a build."""
     counts = Counter()
-    decode, write = panel_builder.read_store_csv, ColumnFile.write
+    decode, write, alone = panel_builder.read_store_csvs, ColumnFile.write, store_csv.read_store_csv
 
-    def counted_decode(path, code):
-        bars = decode(path, code)
-        counts["files"] += 1
-        counts["rows"] += len(bars)
-        return bars
+    def counted_decode(folder, codes):
+        found = decode(folder, codes)
+        counts["files"] += len(found)
+        counts["rows"] += sum(map(len, found))
+        return found
+
+    def counted_alone(path, code):
+        counts["files parsed alone"] += 1
+        return alone(path, code)
 
     def counted_write(self, name, row, values):
         counts["bytes"] += len(values) * self._layout.dtype_of[name].itemsize
@@ -73,7 +77,8 @@ def work(monkeypatch):
 
         return condition_table.Condition(condition.vocabulary, compute)
 
-    monkeypatch.setattr(panel_builder, "read_store_csv", counted_decode)
+    monkeypatch.setattr(panel_builder, "read_store_csvs", counted_decode)
+    monkeypatch.setattr(store_csv, "read_store_csv", counted_alone)
     monkeypatch.setattr(ColumnFile, "write", counted_write)
     for name, condition in condition_table.CONDITIONS.items():
         monkeypatch.setitem(condition_table.CONDITIONS, name, counted(condition))
@@ -83,7 +88,7 @@ def work(monkeypatch):
 def test_a_build_decodes_each_row_and_computes_each_condition_once(workspace, work):
     told = build_panel(PanelSettings(rebuild=True), workspace, Progress())
     floats, small = 13, len(condition_table.CONDITIONS) + 2
-    assert work["files"] == STOCKS
+    assert (work["files"], work["files parsed alone"]) == (STOCKS, 0)
     assert work["rows"] == told["rows"]
     assert work["conditions"] == len(condition_table.CONDITIONS)
     # 13 columns of 8 bytes, date and position of 4, flags and conditions of 1: nothing is written twice.

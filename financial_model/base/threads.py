@@ -1,11 +1,13 @@
 """Work on all cores, by threads: numpy, Arrow and digests leave the interpreter to others meanwhile."""
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 CORES = min(8, os.cpu_count() or 1)  # beyond that threads wait for the interpreter
 
@@ -32,3 +34,23 @@ def on_all_cores(work: Callable[[Item], None], items: Sequence[Item]) -> None:
         take()
     for other in others:
         other.result()
+
+
+def made_ahead(
+    work: Callable[[Item], Made], items: Iterable[Item], workers: int = CORES
+) -> Generator[Made, None, None]:
+    """`work` of each item, in their order, made by threads while the caller is busy with those before.
+
+    At most `workers` are made ahead, so that what is held does not grow with the items.
+
+    >>> list(made_ahead(str, range(3)))
+    ['0', '1', '2']
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        coming: deque[Future[Made]] = deque()
+        for item in items:
+            if len(coming) == workers:
+                yield coming.popleft().result()
+            coming.append(pool.submit(work, item))
+        while coming:
+            yield coming.popleft().result()

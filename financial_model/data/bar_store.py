@@ -10,16 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.csv
-
 from ..base.errors import CodeNotHeld, DamagedFile, MixedMarkets, UnknownCode
 from ..base.workspace import Workspace, locked, read_json, write_atomically, write_json
 from ..market.codes import is_index, parse_code
-from .csv_source import read_bars_csv, table_text
-from .source import BAR_COLUMNS, Bars
+from .csv_source import table_text
+from .source import Bars
+from .store_csv import read_store_csv
 
 # metadata.json: table, its type, the type of its entries
 METADATA_SHAPE: tuple[tuple[str, type, type], ...] = (
@@ -30,12 +26,6 @@ METADATA_SHAPE: tuple[tuple[str, type, type], ...] = (
     ("choice", dict, object),
 )
 RESTORE = "Restore a copy, or delete it and import or download again: the bars stay."
-_READ = pa.csv.ReadOptions(use_threads=False)
-_CONVERT = pa.csv.ConvertOptions(
-    column_types={"date": pa.date32()} | dict.fromkeys(BAR_COLUMNS[1:], pa.float64()),
-    include_columns=list(BAR_COLUMNS),
-    include_missing_columns=True,
-)
 
 
 class BarStore:
@@ -148,41 +138,6 @@ def describe(bars: Bars, source: str, **others: Any) -> dict[str, Any]:
     """One code's entry in metadata.json."""
     first, last = (str(bars.date[0]), str(bars.date[-1])) if len(bars) else (None, None)
     return {"first": first, "last": last, "count": len(bars), "source": source, "updated": _now()} | others
-
-
-def read_store_csv(path: Path, code: str) -> Bars:
-    """The bars of a CSV in the store: fast where it is ours, patient where a user put it there."""
-    try:
-        # Its bytes at once: Arrow's own reading of a path costs a tenth of the parsing.
-        data = pa.BufferReader(path.read_bytes())
-        table = pa.csv.read_csv(data, read_options=_READ, convert_options=_CONVERT)
-    except pa.ArrowInvalid:
-        return read_bars_csv(path, code)[0]
-    if any(table[name].null_count for name in BAR_COLUMNS[:-1]):
-        return read_bars_csv(path, code)[0]
-    return Bars(code=code, **{name: _numbers(table[name]) for name in BAR_COLUMNS})
-
-
-def _numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:
-    """A column as numpy, missing numbers as NaN; a view where the file was one block, as most are.
-
-    Not `to_numpy`, which imports pandas: half a second.
-    """
-    if column.null_count:
-        column = column.fill_null(np.nan)
-    is_date = pa.types.is_date32(column.type)
-    chunks = [
-        np.frombuffer(chunk.buffers()[1], np.int32 if is_date else np.float64)[
-            chunk.offset : chunk.offset + len(chunk)
-        ]
-        for chunk in column.chunks
-        if len(chunk)
-    ]
-    if len(chunks) == 1:
-        values = chunks[0]
-    else:
-        values = np.concatenate(chunks) if chunks else np.empty(0)
-    return values.astype("datetime64[D]") if is_date else values
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -9,7 +9,6 @@ written.
 import contextlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,10 @@ import pyarrow as pa
 
 from ..base.errors import BadConditions, DamagedFile, FinancialModelError, NothingUsable
 from ..base.progress import Progress
-from ..base.threads import CORES
+from ..base.threads import CORES, made_ahead
 from ..base.workspace import Workspace, locked, make_folder, read_json, replace_when_done, write_json
 from ..market.rules import closes_at_limit
-from .bar_store import BarStore, read_store_csv, remove_leftovers
+from .bar_store import BarStore, remove_leftovers
 from .panel import (
     FLAG_COLUMNS,
     FLOAT_COLUMNS,
@@ -38,9 +37,11 @@ from .panel_inputs import PanelInputs, StockInput
 from .quality import limits_of, usable_rows
 from .reference_store import Facts, value_as_of
 from .source import BAR_COLUMNS, PRICE_COLUMNS, Bars
+from .store_csv import read_store_csvs
 
 Conditions = Callable[[Panel], Mapping[str, Array]]
 
+BATCH_BYTES = 2**21
 DAY_COUNT = 100_000  # days since 1970 that a date may be, to 2243
 
 
@@ -116,7 +117,7 @@ class _Builder:
             return {}
 
     def build(self, conditions: Conditions) -> dict[str, Any]:
-        inputs = PanelInputs(self.workspace, self.state, self.workers)
+        inputs = PanelInputs(self.workspace, self.state)
         before, told = self.state.get("stocks", {}), self.state.get("failures", {})
         self.failures = {
             code: why
@@ -210,12 +211,10 @@ class _Builder:
         todo = [k for k, code in enumerate(codes) if code not in kept]
         differing: dict[str, int] = {}
 
-        def make(k: int) -> None:
+        def place(k: int, bars: Bars | FinancialModelError) -> None:
             code, count = codes[k], int(offsets[k + 1] - offsets[k])
-            try:
-                bars = read_store_csv(self.workspace.bars_dir / f"{code}.csv", code)
-            except FinancialModelError as error:
-                self.failures[code] = str(error)
+            if isinstance(bars, FinancialModelError):
+                self.failures[code] = str(bars)
                 differing[code] = 0
                 return
             usable = usable_rows(bars)
@@ -228,11 +227,20 @@ class _Builder:
             for name, values in stock_columns(bars, inputs.facts, inputs.first_session).items():
                 file.write(name, int(offsets[k]), values)
 
-        with ThreadPoolExecutor(self.workers) as pool:
-            for done, _ in enumerate(pool.map(make, todo), 1):
+        def read(batch: Array) -> list[Bars | FinancialModelError]:
+            return read_store_csvs(self.workspace.bars_dir, [codes[k] for k in batch])
+
+        # Numbers are read in threads and worked on in this one: each of a stock's operations is so short that
+        # two threads would hand the interpreter to and fro.
+        batches = _batches(todo, [inputs.stocks[codes[k]].size for k in todo])
+        done = 0
+        with contextlib.closing(made_ahead(read, batches, self.workers)) as coming:
+            for batch, found in zip(batches, coming, strict=True):
+                for k, bars in zip(batch, found, strict=True):
+                    place(k, bars)
+                done += len(batch)
                 self.progress.emit("progress", done=done, total=len(todo), unit="stocks")
-                if done % 16 == 0:
-                    self.progress.check_stop("The panel before is untouched.")
+                self.progress.check_stop("The panel before is untouched.")
         if differing:
             raise _RowsDiffer(differing)
 
@@ -363,6 +371,12 @@ class _RowsDiffer(Exception):
     def __init__(self, counts: dict[str, int]) -> None:
         super().__init__(f"{len(counts)} files")
         self.counts = counts
+
+
+def _batches(todo: Sequence[int], sizes: Sequence[int]) -> list[Array]:
+    """Neighbours of `todo` whose files, of these sizes in bytes, are read as one text of some BATCH_BYTES."""
+    number = np.cumsum(sizes) // BATCH_BYTES
+    return [batch for batch in np.split(np.array(todo), np.flatnonzero(np.diff(number)) + 1) if len(batch)]
 
 
 def stock_columns(

@@ -6,22 +6,23 @@ A file whose size and time are as they were at the build before is not read agai
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..base.errors import NoBarsFound
+from ..base.threads import on_all_cores
 from ..base.workspace import Workspace
 from .bar_store import BarStore
 from .panel import FORMAT
 from .reference_store import KINDS, Facts, ReferenceStore
+from .store_csv import count_lines, read_whole
 
 # Facts that enter a stock's own columns; the others reach the panel through the conditions alone.
 STOCK_TABLES = ("corporate_actions", "st_periods", "share_capital", "stock_list")
-NEWLINE = ord("\n")
 
 
 @dataclass(frozen=True)
@@ -39,19 +40,22 @@ class StockInput:
         return self.digest + self.facts
 
 
+NOT_SEEN = StockInput(0, 0, "", "", 0)
+
+
 class PanelInputs:
     """The inputs of one build as they lie in the store, `before` being the state of the build before.
 
     stocks: by code; tables: size, time and digest of the files that reach every stock, by their path.
     """
 
-    def __init__(self, workspace: Workspace, before: Mapping[str, Any], workers: int) -> None:
+    def __init__(self, workspace: Workspace, before: Mapping[str, Any]) -> None:
         self.workspace = workspace
         self.store = BarStore(workspace)
         self.is_simulated = self.store.is_simulated
         self.first_session = self._market_first_session()
         self.facts_key = [str(self.first_session), *map(self._file_key, STOCK_TABLES)]
-        self.stocks = self._stocks(before, workers)
+        self.stocks = self._stocks(before)
         self.tables = self._tables(before)
 
     @functools.cached_property
@@ -70,34 +74,22 @@ class PanelInputs:
         }
         return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=10).hexdigest()
 
-    def _stocks(self, before: Mapping[str, Any], workers: int) -> dict[str, StockInput]:
+    def _stocks(self, before: Mapping[str, Any]) -> dict[str, StockInput]:
         codes = self.store.codes()
         if not codes:
             raise NoBarsFound(self.workspace.bars_dir, "CSV files such as SH600000.csv (import or download)")
         known: dict[str, StockInput] = before.get("stocks", {})
+        if before.get("facts_key") == self.facts_key and known.keys() >= set(codes):
+            facts = {code: known[code].facts for code in codes}
+        else:
+            facts = self._facts_digests(codes)
+        folder, found = str(self.workspace.bars_dir), dict.fromkeys(codes, NOT_SEEN)
 
-        def look(code: str) -> StockInput:
-            path = self.workspace.bars_dir / f"{code}.csv"
-            seen, old = path.stat(), known.get(code)
-            if old and (old.size, old.mtime_ns) == (seen.st_size, seen.st_mtime_ns):
-                return old
-            data = path.read_bytes()
-            digest = hashlib.blake2b(data, digest_size=12).hexdigest()
-            if old and old.digest == digest:
-                return replace(old, size=seen.st_size, mtime_ns=seen.st_mtime_ns)
-            # Counted by numpy, which leaves the interpreter to the other threads; `bytes.count` does not.
-            lines = int(np.count_nonzero(np.frombuffer(data, np.uint8) == NEWLINE))
-            lines += (not data.endswith(b"\n")) - 1
-            return StockInput(seen.st_size, seen.st_mtime_ns, digest, "", max(lines, 0))
+        def look(code: str) -> None:
+            found[code] = _look(os.path.join(folder, f"{code}.csv"), facts[code], known.get(code))
 
-        with ThreadPoolExecutor(workers) as pool:
-            seen = pool.map(look, codes)
-            # The tables of facts meanwhile: digests of files leave the interpreter free.
-            if before.get("facts_key") == self.facts_key and known.keys() >= set(codes):
-                facts = {code: known[code].facts for code in codes}
-            else:
-                facts = self._facts_digests(codes)
-            return {code: replace(stock, facts=facts[code]) for code, stock in zip(codes, seen, strict=True)}
+        on_all_cores(look, codes)
+        return found
 
     def _file_key(self, name: str) -> list[int]:
         path = self.workspace.reference_path(name)
@@ -143,3 +135,18 @@ class PanelInputs:
                     digest = hashlib.blake2b(path.read_bytes(), digest_size=12).hexdigest()
                     found[name] = [seen.st_size, seen.st_mtime_ns, digest]
         return found
+
+
+def _look(path: str, facts: str, old: StockInput | None) -> StockInput:
+    """A stock's file as it lies there, read only where it is not as it was.
+
+    Few steps of the interpreter, since threads that read and digest side by side wait for it.
+    """
+    seen = os.stat(path)
+    if old and (old.size, old.mtime_ns) == (seen.st_size, seen.st_mtime_ns):
+        return old if old.facts == facts else replace(old, facts=facts)
+    data = read_whole(path)
+    digest, row_count = hashlib.blake2b(data, digest_size=12).hexdigest(), max(count_lines(data) - 1, 0)
+    if old and old.digest == digest:
+        row_count = old.row_count  # of which some may have been found blank or unusable
+    return StockInput(seen.st_size, seen.st_mtime_ns, digest, facts, row_count)
