@@ -29,7 +29,7 @@ UNKNOWN = "unknown"
 VOLATILITY_BARS, VOLATILITY_LEAST = 60, 40
 MOMENTUM_BARS = 60
 TURNOVER_BARS, TURNOVER_LEAST = 20, 10
-TABLE_CELLS = 100_000
+TABLE_CELLS = 50_000
 LONG_AGO = -10_000  # a quarter of which no report speaks
 # How far one stock's quarters and days lie behind those of the stock before, to read a whole table at once.
 QUARTERS_APART, DAYS_APART = 2**16, 10_000_000
@@ -143,15 +143,29 @@ def _each_session(
 
 
 def per_stock(panel: Panel, columns: tuple[str, ...], compute: Callable[..., FloatArray]) -> FloatArray:
-    """`compute` over the bars of each stock, float32 (N,); the arrays it gets hold one stock.
+    """`compute` over the bars of each stock, float32 (N,): it gets a table of a line a stock for each of the
+    columns, padded with NaN at the end, and returns one of the same shape. On all cores.
 
-    On one core: one stock's operations are so short that threads would wait for the interpreter.
+    As many stocks at once as stay in the cache: of one stock each operation is so short that threads would
+    wait for the interpreter.
     """
     sources = [panel.column(name) for name in columns]
     out = np.empty(len(panel), np.float32)
-    for code in panel.codes:
-        rows = panel.rows_of(code)
-        out[rows] = compute(*(source[rows] for source in sources))
+    lengths = np.diff(panel.offsets)
+    stocks = max(TABLE_CELLS // max(int(lengths.max(initial=1)), 1), 1)
+
+    def make(begin: int) -> None:
+        here = lengths[begin : begin + stocks]
+        rows = slice(int(panel.offsets[begin]), int(panel.offsets[begin + len(here)]))
+        inside = np.arange(here.max()) < here[:, None]
+        tables = []
+        for source in sources:
+            table = np.full(inside.shape, np.nan)
+            table[inside] = source[rows]
+            tables.append(table)
+        out[rows] = compute(*tables)[inside]
+
+    on_all_cores(make, range(0, len(lengths), stocks))
     return out
 
 
@@ -163,37 +177,37 @@ def market_cap(panel: Panel, reference: ReferenceStore) -> FloatArray:
 def volatility(panel: Panel, reference: ReferenceStore) -> FloatArray:
     """Standard deviation of daily log returns over the last 60 bars (at least 40), annualised."""
 
-    def of_stock(close: npt.NDArray[np.float64]) -> FloatArray:
-        deviation = np.full(len(close), np.nan)
+    def of_stocks(close: npt.NDArray[np.float64]) -> FloatArray:
+        deviation = np.full(close.shape, np.nan)
         returns = np.diff(np.log(close))
-        deviation[1:] = trailing_deviation(returns, VOLATILITY_BARS, VOLATILITY_LEAST)
+        deviation[:, 1:] = trailing_deviation(returns, VOLATILITY_BARS, VOLATILITY_LEAST)
         return deviation * np.sqrt(SESSIONS_A_YEAR)
 
-    return per_stock(panel, ("close",), of_stock)
+    return per_stock(panel, ("close",), of_stocks)
 
 
 def momentum(panel: Panel, reference: ReferenceStore) -> FloatArray:
     """Adjusted return over the last 60 bars, as a fraction."""
 
-    def of_stock(close: npt.NDArray[np.float64]) -> FloatArray:
-        past = np.full(len(close), np.nan)
-        past[MOMENTUM_BARS:] = close[MOMENTUM_BARS:] / close[:-MOMENTUM_BARS] - 1
+    def of_stocks(close: npt.NDArray[np.float64]) -> FloatArray:
+        past = np.full(close.shape, np.nan)
+        past[:, MOMENTUM_BARS:] = close[:, MOMENTUM_BARS:] / close[:, :-MOMENTUM_BARS] - 1
         return past
 
-    return per_stock(panel, ("close",), of_stock)
+    return per_stock(panel, ("close",), of_stocks)
 
 
 def turnover(panel: Panel, reference: ReferenceStore) -> FloatArray:
     """Mean share of the float traded a session over the last 20 bars (at least 10), by value."""
 
-    def of_stock(amount: FloatArray, raw_close: FloatArray, float_shares: FloatArray) -> FloatArray:
+    def of_stocks(amount: FloatArray, raw_close: FloatArray, float_shares: FloatArray) -> FloatArray:
         traded = np.asarray(amount, np.float64) / (raw_close * float_shares)
         known = np.isfinite(traded)
         count = trailing_sum(known.astype(np.int64), TURNOVER_BARS)
         mean = trailing_sum(np.where(known, traded, 0.0), TURNOVER_BARS) / np.maximum(count, 1)
         return np.where(count >= TURNOVER_LEAST, mean, np.nan)
 
-    return per_stock(panel, ("amount", "raw_close", "float_shares"), of_stock)
+    return per_stock(panel, ("amount", "raw_close", "float_shares"), of_stocks)
 
 
 def cheapness(panel: Panel, reference: ReferenceStore) -> FloatArray:
