@@ -22,6 +22,7 @@ import numpy.typing as npt
 from ..base.config import INDUSTRIES, ConditionSettings
 from ..data.panel import Panel
 from ..data.reference_store import Facts, ReferenceStore, hold_from
+from .blocks import each_row_in_force
 
 OTHER = INDUSTRIES.index("other")
 UNKNOWN_ROW = -1
@@ -235,9 +236,12 @@ def industry_column(panel: Panel, reference: ReferenceStore, settings: Condition
     """The industry group of each row, int8 (N,), positions in INDUSTRIES; `other` where none is known."""
     industries = Industries.read(reference, settings.industry_dates)
     column = np.empty(len(panel), np.int8)
-    group = np.append(industries.group, np.int8(OTHER))  # the last is what UNKNOWN_ROW, -1, finds
+    # Behind the last fact, what NO_FACT finds.
+    group = np.append(industries.group, np.int8(OTHER))
+    until = np.append(np.searchsorted(panel.sessions, industries.until), len(panel.sessions))
 
-    for code in panel.codes:
-        rows = panel.rows_of(code)
-        column[rows] = group[industries.rows_on(code, panel.sessions[panel.session_index[rows]])]
+    def fill(rows: slice, fact: npt.NDArray[np.int64], _: npt.NDArray[np.int64]) -> None:
+        column[rows] = np.where(panel.session_index[rows] < until[fact], group[fact], OTHER)
+
+    each_row_in_force(panel, industries.facts, industries.counts_from, fill)
     return column

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..base.config import ConditionSettings
-from ..base.threads import on_all_cores
 from ..data.panel import Panel
-from ..data.reference_store import Facts, ReferenceStore, hold_from
+from ..data.reference_store import Facts, ReferenceStore
 from ..market.calendar import SESSIONS_A_YEAR
+from .blocks import each_row_in_force, each_session, each_stock
 from .trailing import trailing_deviation, trailing_sum
 
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -29,7 +29,6 @@ UNKNOWN = "unknown"
 VOLATILITY_BARS, VOLATILITY_LEAST = 60, 40
 MOMENTUM_BARS = 60
 TURNOVER_BARS, TURNOVER_LEAST = 20, 10
-TABLE_CELLS = 50_000
 LONG_AGO = -10_000  # a quarter of which no report speaks
 # How far one stock's quarters and days lie behind those of the stock before, to read a whole table at once.
 QUARTERS_APART, DAYS_APART = 2**16, 10_000_000
@@ -77,7 +76,7 @@ def quantile_buckets(panel: Panel, factor: FloatArray, count: int) -> npt.NDArra
             found += (values >= edge[:, None]).view(np.int8)
         return found * (known & (held >= count)[:, None])
 
-    return _each_session(panel, factor, cut, np.empty(len(panel), np.int8))
+    return each_session(panel, factor, cut, np.empty(len(panel), np.int8))
 
 
 def session_ranks(panel: Panel, factor: FloatArray, out: FloatArray | None = None) -> FloatArray:
@@ -105,7 +104,7 @@ def session_ranks(panel: Panel, factor: FloatArray, out: FloatArray | None = Non
         placed[unknown.ravel()] = np.nan
         return placed.reshape(values.shape)
 
-    return _each_session(panel, factor, rank, ranks)
+    return each_session(panel, factor, rank, ranks)
 
 
 def _shared_middle(is_equal: npt.NDArray[np.bool_], place: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
@@ -118,60 +117,9 @@ def _shared_middle(is_equal: npt.NDArray[np.bool_], place: npt.NDArray[np.int32]
     return first + np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1] + 1
 
 
-def _each_session(
-    panel: Panel, factor: FloatArray, work: Callable[[FloatArray], npt.NDArray[Any]], out: npt.NDArray[Any]
-) -> npt.NDArray[Any]:
-    """`out`, where `work` has put a value a row: it gets tables of a line a session, padded with NaN, and
-    returns one of the same shape. On all cores.
-
-    As many sessions at once as stay in the cache: a call a session costs more than the sorting it does.
-    """
-    rows, offsets = panel.session_rows()
-    widest = max(int(np.diff(offsets).max(initial=1)), 1)
-    sessions = max(TABLE_CELLS // widest, 1)
-
-    def make(begin: int) -> None:
-        edges = offsets[begin : begin + sessions + 1]
-        here = rows[edges[0] : edges[-1]].astype(np.intp)  # what numpy indexes by: else it casts each time
-        inside = np.arange(widest) < np.diff(edges)[:, None]
-        values = np.full(inside.shape, np.nan, factor.dtype)
-        values[inside] = factor[here]
-        out[here] = work(values)[inside]
-
-    on_all_cores(make, range(0, len(offsets) - 1, sessions))
-    return out
-
-
-def per_stock(panel: Panel, columns: tuple[str, ...], compute: Callable[..., FloatArray]) -> FloatArray:
-    """`compute` over the bars of each stock, float32 (N,): it gets a table of a line a stock for each of the
-    columns, padded with NaN at the end, and returns one of the same shape. On all cores.
-
-    As many stocks at once as stay in the cache: of one stock each operation is so short that threads would
-    wait for the interpreter.
-    """
-    sources = [panel.column(name) for name in columns]
-    out = np.empty(len(panel), np.float32)
-    lengths = np.diff(panel.offsets)
-    stocks = max(TABLE_CELLS // max(int(lengths.max(initial=1)), 1), 1)
-
-    def make(begin: int) -> None:
-        here = lengths[begin : begin + stocks]
-        rows = slice(int(panel.offsets[begin]), int(panel.offsets[begin + len(here)]))
-        inside = np.arange(here.max()) < here[:, None]
-        tables = []
-        for source in sources:
-            table = np.full(inside.shape, np.nan)
-            table[inside] = source[rows]
-            tables.append(table)
-        out[rows] = compute(*tables)[inside]
-
-    on_all_cores(make, range(0, len(lengths), stocks))
-    return out
-
-
 def market_cap(panel: Panel, reference: ReferenceStore) -> FloatArray:
     """Total shares times raw close, CNY."""
-    return per_stock(panel, ("total_shares", "raw_close"), np.multiply)
+    return each_stock(panel, ("total_shares", "raw_close"), np.multiply)
 
 
 def volatility(panel: Panel, reference: ReferenceStore) -> FloatArray:
@@ -183,7 +131,7 @@ def volatility(panel: Panel, reference: ReferenceStore) -> FloatArray:
         deviation[:, 1:] = trailing_deviation(returns, VOLATILITY_BARS, VOLATILITY_LEAST)
         return deviation * np.sqrt(SESSIONS_A_YEAR)
 
-    return per_stock(panel, ("close",), of_stocks)
+    return each_stock(panel, ("close",), of_stocks)
 
 
 def momentum(panel: Panel, reference: ReferenceStore) -> FloatArray:
@@ -194,7 +142,7 @@ def momentum(panel: Panel, reference: ReferenceStore) -> FloatArray:
         past[:, MOMENTUM_BARS:] = close[:, MOMENTUM_BARS:] / close[:, :-MOMENTUM_BARS] - 1
         return past
 
-    return per_stock(panel, ("close",), of_stocks)
+    return each_stock(panel, ("close",), of_stocks)
 
 
 def turnover(panel: Panel, reference: ReferenceStore) -> FloatArray:
@@ -207,7 +155,7 @@ def turnover(panel: Panel, reference: ReferenceStore) -> FloatArray:
         mean = trailing_sum(np.where(known, traded, 0.0), TURNOVER_BARS) / np.maximum(count, 1)
         return np.where(count >= TURNOVER_LEAST, mean, np.nan)
 
-    return per_stock(panel, ("amount", "raw_close", "float_shares"), of_stocks)
+    return each_stock(panel, ("amount", "raw_close", "float_shares"), of_stocks)
 
 
 def cheapness(panel: Panel, reference: ReferenceStore) -> FloatArray:
@@ -240,28 +188,17 @@ def published_yields(panel: Panel, reference: ReferenceStore) -> tuple[FloatArra
     earnings = np.full(len(panel), np.nan, np.float32)
     book = np.full(len(panel), np.nan, np.float32)
     raw_close, total_shares = panel.column("raw_close"), panel.column("total_shares")
-    # The first session on or after each announcement, as a position like those of the rows.
-    known_from = np.searchsorted(panel.sessions, facts["known_from"]).astype(panel.session_index.dtype)
+    # Behind the last fact, what NO_FACT finds.
+    told_earnings, told_book = (np.append(f(facts), np.nan) for f in (trailing_earnings, latest_book))
 
-    told_earnings, told_book = trailing_earnings(facts), latest_book(facts)
-
-    def fill(told: slice, rows: slice) -> None:
+    def fill(rows: slice, fact: npt.NDArray[np.int64], since: npt.NDArray[np.int64]) -> None:
         shares = total_shares[rows]
-        # The first bar on or after the announcement tells the shares of that day; never a later one.
-        first = np.searchsorted(panel.session_index[rows], known_from[told])
-
-        def as_known(values: FloatArray) -> FloatArray:
-            return hold_from(first, values, len(shares), np.nan)
-
-        growth = shares / as_known(shares[np.minimum(first, len(shares) - 1)])
+        growth = shares / shares[since]
         scale = np.where(np.isfinite(growth), growth, 1.0) * raw_close[rows]
-        earnings[rows] = as_known(told_earnings[told]) / scale
-        book[rows] = as_known(told_book[told]) / scale
+        earnings[rows] = told_earnings[fact] / scale
+        book[rows] = told_book[fact] / scale
 
-    for code in panel.codes:
-        told = facts.rows_of(code)
-        if told.stop > told.start:
-            fill(told, panel.rows_of(code))
+    each_row_in_force(panel, facts, facts["known_from"], fill)
     return earnings, book
 
 
