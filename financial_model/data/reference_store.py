@@ -5,6 +5,8 @@ Corporate actions, ST spells, industries, share capital, fundamentals, the stock
 of t and nothing later: rows of a later day are gone, and an end that lies after t is not yet told.
 """
 
+import functools
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,9 +108,16 @@ class Facts:
     def take(self, rows: Any) -> "Facts":
         return Facts(self.name, {name: values[rows] for name, values in self.columns.items()})
 
-    def rows_of(self, code: str) -> slice:
+    @functools.cached_property
+    def _rows(self) -> dict[str, slice]:
         codes = self.columns["code"]
-        return slice(int(np.searchsorted(codes, code)), int(np.searchsorted(codes, code, side="right")))
+        edges = [0, *(np.flatnonzero(codes[1:] != codes[:-1]) + 1).tolist(), len(codes)]
+        spans = itertools.pairwise(edges)
+        return {str(codes[start]): slice(start, stop) for start, stop in spans if start < stop}
+
+    def rows_of(self, code: str) -> slice:
+        """The rows of one code; an empty slice where there are none."""
+        return self._rows.get(code, slice(0, 0))
 
     def of(self, code: str) -> "Facts":
         """The rows of one code, oldest first."""
