@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -226,6 +227,20 @@ def replace_when_done(path: Path) -> Iterator[Path]:
     with _beside(path) as temporary:
         yield temporary
         sync_file(temporary)
+
+
+@contextlib.contextmanager
+def freeing_apart(path: Path) -> Iterator[None]:
+    """The file at `path` that the block replaces is freed in a thread: gigabytes of it take a second.
+
+    Not on Windows, where a file that is open cannot be replaced.
+    """
+    held = os.open(path, os.O_RDONLY) if os.name == "posix" and path.is_file() else None
+    try:
+        yield
+    finally:
+        if held is not None:
+            threading.Thread(target=os.close, args=(held,), name="free-old-file").start()
 
 
 def sync_file(path: Path) -> None:

@@ -19,7 +19,15 @@ import pyarrow as pa
 from ..base.errors import BadConditions, DamagedFile, FinancialModelError, NothingUsable
 from ..base.progress import Progress
 from ..base.threads import CORES, made_ahead
-from ..base.workspace import Workspace, locked, make_folder, read_json, replace_when_done, write_json
+from ..base.workspace import (
+    Workspace,
+    freeing_apart,
+    locked,
+    make_folder,
+    read_json,
+    replace_when_done,
+    write_json,
+)
 from ..market.rules import closes_at_limit
 from .bar_store import BarStore, remove_leftovers
 from .panel import (
@@ -41,7 +49,7 @@ from .store_csv import read_store_csvs
 
 Conditions = Callable[[Panel], Mapping[str, Array]]
 
-BATCH_BYTES = 2**21
+BATCH_BYTES = 2**20
 DAY_COUNT = 100_000  # days since 1970 that a date may be, to 2243
 
 
@@ -161,7 +169,7 @@ class _Builder:
         before: dict[str, StockInput] = self.state.get("stocks", {})
         kept = {code for code in codes if code in before and before[code].key == stocks[code].key}
         old_panel: Panel | None = self.state.get("panel")
-        with replace_when_done(self.path) as part:
+        with freeing_apart(self.path), replace_when_done(self.path) as part:
             layout = lay_out(part, codes, offsets, self.vocabularies, fingerprint, inputs.is_simulated)
             with ColumnFile(part, layout) as file:
                 if old_panel is not None:

@@ -1,9 +1,11 @@
 """The workspace: nothing half written, nothing outside."""
 
+import contextlib
 import errno
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -22,10 +24,12 @@ from financial_model.base.errors import (
 from financial_model.base.workspace import (
     Workspace,
     check_name,
+    freeing_apart,
     locked,
     output_path,
     read_json,
     remove_old_parts,
+    replace_when_done,
     user_path,
     write_atomically,
     write_json,
@@ -42,6 +46,38 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
         raise RuntimeError("power cut")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_file_that_is_replaced_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
+    path = tmp_path / "a.bin"
+    done = []
+    monkeypatch.setattr(os, "fsync", lambda _: done.append("synced"))
+    rename = os.replace
+    monkeypatch.setattr(os, "replace", lambda *names: (done.append("renamed"), rename(*names)))
+    with replace_when_done(path) as beside:
+        beside.write_bytes(b"new")
+    assert done == ["synced", "renamed"]
+
+
+@pytest.mark.skipif(
+    not os.path.isdir("/proc/self/fd"), reason="files that are open are counted on Linux alone"
+)
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_old_file_is_let_go_whether_or_not_another_came(tmp_path, fails):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    before = len(os.listdir("/proc/self/fd"))
+    with contextlib.suppress(LookupError), freeing_apart(path), replace_when_done(path) as beside:
+        beside.write_bytes(b"new")
+        if fails:
+            raise LookupError
+    for thread in threading.enumerate():
+        if thread.name == "free-old-file":
+            thread.join()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert path.read_bytes() == (b"old" if fails else b"new")
+    with freeing_apart(tmp_path / "none yet"):
+        pass
 
 
 def test_a_full_disk_is_told_and_leaves_the_old_file(tmp_path):
