@@ -49,7 +49,7 @@ from .store_csv import read_store_csvs
 
 Conditions = Callable[[Panel], Mapping[str, Array]]
 
-BATCH_BYTES = 2**20
+BATCH_BYTES = 2**21
 DAY_COUNT = 100_000  # days since 1970 that a date may be, to 2243
 
 

@@ -82,7 +82,8 @@ def _read_as_one(texts: dict[str, bytes]) -> dict[str, Bars]:
         whole = b"".join(pieces)
         # One block and no threads of Arrow's: columns come in one piece, and other texts are read meanwhile.
         options = pa.csv.ReadOptions(use_threads=False, block_size=len(whole))
-        table = pa.csv.read_csv(pa.BufferReader(whole), options, _STRICT, _CONVERT)
+        pool = pa.system_memory_pool()  # of Arrow's pools the one that threads share best while it is new
+        table = pa.csv.read_csv(pa.BufferReader(whole), options, _STRICT, _CONVERT, memory_pool=pool)
     except pa.ArrowInvalid:
         return {}
     if table.num_rows != sum(counts) or _has_holes(table):
