@@ -4,7 +4,7 @@ What is asked of one session or one stock is so short that threads would wait fo
 they compute; of several at once it is not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,11 @@ BLOCK_CELLS = 50_000
 NO_FACT = -1
 
 
-def each_session(panel: Panel, factor: FloatArray, work: Callable[[FloatArray], Array], out: Array) -> Array:
-    """`out` (N,), where `work` has put a value a row of `factor` (N,): it gets tables of a line a session,
-    padded with NaN, and returns one of the same shape.
+def each_session(
+    panel: Panel, factors: Sequence[FloatArray], work: Callable[..., Array], out: Array
+) -> Array:
+    """`out` (N,), where `work` has put a value a row: it gets a table of a line a session for each of the
+    factors (N,), padded with NaN, and returns one of the same shape. `out` may be one of the factors.
     """
     rows, offsets = panel.session_rows()
     widest = max(int(np.diff(offsets).max(initial=1)), 1)
@@ -34,9 +36,12 @@ def each_session(panel: Panel, factor: FloatArray, work: Callable[[FloatArray], 
         edges = offsets[begin : begin + sessions + 1]
         here = rows[edges[0] : edges[-1]].astype(np.intp)  # what numpy indexes by: else it casts each time
         inside = np.arange(widest) < np.diff(edges)[:, None]
-        values = np.full(inside.shape, np.nan, factor.dtype)
-        values[inside] = factor[here]
-        out[here] = work(values)[inside]
+        tables = []
+        for factor in factors:
+            table = np.full(inside.shape, np.nan, factor.dtype)
+            table[inside] = factor[here]
+            tables.append(table)
+        out[here] = work(*tables)[inside]
 
     on_all_cores(make, range(0, len(offsets) - 1, sessions))
     return out

@@ -76,35 +76,31 @@ def quantile_buckets(panel: Panel, factor: FloatArray, count: int) -> npt.NDArra
             found += (values >= edge[:, None]).view(np.int8)
         return found * (known & (held >= count)[:, None])
 
-    return each_session(panel, factor, cut, np.empty(len(panel), np.int8))
+    return each_session(panel, [factor], cut, np.empty(len(panel), np.int8))
 
 
-def session_ranks(panel: Panel, factor: FloatArray, out: FloatArray | None = None) -> FloatArray:
-    """Rank of each known value within its session, in (0, 1); NaN where unknown. Equal values share one.
+def session_ranks(panel: Panel, factor: FloatArray) -> npt.NDArray[np.float32]:
+    """Rank of each known value within its session, in (0, 1); NaN where unknown. Equal values share one."""
+    return each_session(panel, [factor], _ranks, np.empty(len(panel), np.float32))
 
-    out: where the ranks go, which may be `factor` itself.
-    """
 
-    ranks = np.empty(len(panel), np.float32) if out is None else out
-
-    def rank(values: FloatArray) -> FloatArray:
-        lines, width = values.shape
-        order = np.argsort(values, axis=1)
-        order += np.arange(0, values.size, width)[:, None]  # in the flat table: quicker than along an axis
-        ordered = values.take(order)
-        place = np.arange(width, dtype=np.int32)
-        middle = np.tile(2 * place + 1, (lines, 1))  # twice the rank, as if no value came twice
-        is_equal = ordered[:, 1:] == ordered[:, :-1]
-        with_equals = is_equal.any(axis=1)
-        middle[with_equals] = _shared_middle(is_equal[with_equals], place)
-        unknown = np.isnan(values)
-        held = np.maximum((~unknown).sum(axis=1), 1)
-        placed = np.empty(values.size, ranks.dtype)
-        placed[order.ravel()] = (middle / (2.0 * held[:, None])).ravel()
-        placed[unknown.ravel()] = np.nan
-        return placed.reshape(values.shape)
-
-    return each_session(panel, factor, rank, ranks)
+def _ranks(values: FloatArray) -> npt.NDArray[np.float32]:
+    """The same of a table of a line a session."""
+    lines, width = values.shape
+    order = np.argsort(values, axis=1)
+    order += np.arange(0, values.size, width)[:, None]  # in the flat table: quicker than along an axis
+    ordered = values.take(order)
+    place = np.arange(width, dtype=np.int32)
+    middle = np.tile(2 * place + 1, (lines, 1))  # twice the rank, as if no value came twice
+    is_equal = ordered[:, 1:] == ordered[:, :-1]
+    with_equals = is_equal.any(axis=1)
+    middle[with_equals] = _shared_middle(is_equal[with_equals], place)
+    unknown = np.isnan(values)
+    held = np.maximum((~unknown).sum(axis=1), 1)
+    placed = np.empty(values.size, np.float32)
+    placed[order.ravel()] = (middle / (2.0 * held[:, None])).ravel()
+    placed[unknown.ravel()] = np.nan
+    return placed.reshape(values.shape)
 
 
 def _shared_middle(is_equal: npt.NDArray[np.bool_], place: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
@@ -164,13 +160,14 @@ def cheapness(panel: Panel, reference: ReferenceStore) -> FloatArray:
     earnings, book = published_yields(panel, reference)
     if np.isnan(earnings).all() and np.isnan(book).all():
         return earnings
-    # In place, since each column of a large market is a tenth of a gigabyte.
-    session_ranks(panel, earnings, out=earnings)
-    session_ranks(panel, book, out=book)
-    only_book, both = np.isnan(earnings), ~np.isnan(earnings) & ~np.isnan(book)
-    np.copyto(earnings, book, where=only_book)
-    np.add(earnings, book, out=earnings, where=both)
-    return np.multiply(earnings, 0.5, out=earnings, where=both)
+
+    def mean_rank(earnings: FloatArray, book: FloatArray) -> FloatArray:
+        one, other = _ranks(earnings), _ranks(book)
+        both = (one + other) * np.float32(0.5)
+        return np.where(np.isnan(one), other, np.where(np.isnan(other), one, both))
+
+    # In place of the earnings, since each column of a large market is a tenth of a gigabyte.
+    return each_session(panel, [earnings, book], mean_rank, earnings)
 
 
 def book_to_price(panel: Panel, reference: ReferenceStore) -> FloatArray:
