@@ -208,7 +208,8 @@ class Growth:
         root = self.folder / str(stocks)
         if not (root / "full_stock_data" / "stock_list.csv").is_file():
             generate(Workspace(root), stocks, self.options.rows)
-            for trip in sorted(held.keys() & {"build", "features"}):  # what later trips stand on
+            # What later trips stand on, of those that are not taken again.
+            for trip in [trip for trip in ("build", "features") if trip in held or "features" in held]:
                 child(trip, str(root))
         for trip in missing:
             if trip == "forecast":

@@ -14,6 +14,7 @@ of the session's mean.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from ..base.config import DEFAULT_INDEX, INDUSTRIES
 from ..base.errors import CodeNotHeld
+from ..base.threads import CORES, on_all_cores
 
 if TYPE_CHECKING:
     from ..data.panel import Panel
@@ -139,22 +141,23 @@ def compute_features(panel: "Panel", index: str = DEFAULT_INDEX) -> Features:
         "industry_return": industry_return[group],
     }
 
+    source = {name: panel.column(name) for name in COLUMNS} | context | {"session": sessions}
+    summary_names = _summary_names(source)
     sequence = np.empty((row_count, len(SEQUENCE_NAMES)), np.float32)
+    summary = np.empty((row_count, len(summary_names)), np.float16)
     volatility = np.empty(row_count, np.float32)
-    summary = np.empty((row_count, 0), np.float16)
-    summary_names: tuple[str, ...] = ()
-    for rows, block in _blocks(panel, context):
+
+    def make(stocks: range) -> None:
+        rows, block = _block(source, panel.offsets[stocks.start : stocks.stop + 1])
         columns = _Columns(block)
         volatility[rows] = block.back(columns.volatility)
         for position, values in enumerate(columns.sequence()):
             sequence[rows, position] = block.back(values)
-        named = columns.summary()
-        if not summary_names:
-            summary_names = tuple(named)
-            summary = np.empty((row_count, len(named)), np.float16)
-        for position, values in enumerate(named.values()):
+        np.clip(np.nan_to_num(sequence[rows], copy=False), -10, 10, out=sequence[rows])
+        for position, values in enumerate(columns.summary().values()):
             summary[rows, position] = np.clip(block.back(values), -6e4, 6e4)
-    np.clip(np.nan_to_num(sequence, copy=False), -10, 10, out=sequence)
+
+    on_all_cores(make, _shares(len(panel.codes)))
 
     order = np.argsort(sessions, kind="stable")
     _standardise(summary, order, sessions)
@@ -187,6 +190,20 @@ def _session_mean(values: Array, group: NDArray[np.integer], group_count: int) -
 
 # ---- a block of stocks, bars along the first axis
 
+COLUMNS = (
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "amount",
+    "raw_close",
+    "reference_close",
+    "float_shares",
+    "limit_up",
+    "limit_down",
+)
+
 
 @dataclass
 class _Block:
@@ -201,24 +218,32 @@ class _Block:
         return values.T[inside]
 
 
-COLUMNS = ("open", "high", "low", "close", "volume", "amount", "raw_close", "reference_close", "float_shares")
+def _block(source: dict[str, Array], offsets: NDArray[np.int64]) -> tuple[slice, _Block]:
+    """The rows of neighbouring stocks, of which `offsets` says where each begins, and their columns."""
+    lengths = np.diff(offsets)
+    inside = np.arange(lengths.max()) < lengths[:, None]  # (B, L)
+    rows = slice(int(offsets[0]), int(offsets[-1]))
+    columns = {}
+    for name, values in source.items():
+        # Padding repeats no price: 1 keeps logs and ratios finite, and `back` drops it.
+        matrix = np.ones(inside.shape)
+        matrix[inside] = values[rows]
+        columns[name] = np.ascontiguousarray(matrix.T)
+    return rows, _Block(columns, lengths)
 
 
-def _blocks(panel: "Panel", context: dict[str, Array]) -> Iterator[tuple[slice, _Block]]:
-    columns = {name: panel.column(name) for name in (*COLUMNS, "limit_up", "limit_down")}
-    columns |= context | {"session": panel.session_index}
-    for first in range(0, len(panel.codes), BLOCK_CODES):
-        offsets = panel.offsets[first : first + BLOCK_CODES + 1]
-        lengths = np.diff(offsets)
-        inside = np.arange(lengths.max()) < lengths[:, None]  # (B, L)
-        rows = slice(int(offsets[0]), int(offsets[-1]))
-        block = {}
-        for name, values in columns.items():
-            # Padding repeats no price: 1 keeps logs and ratios finite, and `back` drops it.
-            matrix = np.ones(inside.shape)
-            matrix[inside] = values[rows]
-            block[name] = np.ascontiguousarray(matrix.T)
-        yield rows, _Block(block, lengths)
+def _shares(count: int) -> list[range]:
+    """Neighbours among `count` stocks, BLOCK_CODES of them in flight at once over all cores."""
+    at_once = max(BLOCK_CODES // CORES, 1)
+    parts = CORES * -(-count // (CORES * at_once))
+    edges = [count * k // parts for k in range(parts + 1)]
+    return [range(start, stop) for start, stop in pairwise(edges) if start < stop]
+
+
+def _summary_names(source: dict[str, Array]) -> tuple[str, ...]:
+    """What the columns of the summary are called, by working out those of a bar of ones."""
+    bar = _Block({name: np.ones((1, 1)) for name in source}, np.ones(1, np.int64))
+    return tuple(_Columns(bar).summary())
 
 
 def _lag(x: Array, k: int) -> Array:
@@ -240,8 +265,9 @@ def _sum(x: Array, window: int) -> Array:
         out = _sum(np.where(hole, 0.0, x), window)
         out[_sum(hole.astype(np.float64), window) > 0.5] = np.nan
         return out
-    out = total.copy()
-    out[window:] -= total[:-window]
+    out = np.empty_like(total)
+    out[:window] = total[:window]
+    np.subtract(total[window:], total[:-window], out=out[window:])
     return out
 
 
@@ -471,11 +497,12 @@ def _standardise(summary: NDArray[np.float16], order: NDArray[np.int64], session
     """
     bounds = np.searchsorted(sessions[order], np.arange(sessions.max() + 2))
     at_once = max(BLOCK_ROWS * (len(bounds) - 1) // max(len(order), 1), 1)
-    for first in range(0, len(bounds) - 1, at_once):
+
+    def make(first: int) -> None:
         edges = bounds[first : first + at_once + 1]
         edges = edges[np.r_[True, np.diff(edges) > 0]]
         if len(edges) < 2:
-            continue
+            return
         rows = order[edges[0] : edges[-1]]
         x = summary[rows].astype(np.float32)
         known = np.isfinite(x)
@@ -491,6 +518,8 @@ def _standardise(summary: NDArray[np.float16], order: NDArray[np.int64], session
             x *= np.repeat(scale.astype(np.float32), lengths, axis=0)
             np.clip(x, -CLIP, CLIP, out=x)
         summary[rows] = x
+
+    on_all_cores(make, range(0, len(bounds) - 1, at_once))
 
 
 # ---- one row a session
