@@ -2,6 +2,7 @@
 
     python benchmarks/page.py [--repeats 5] [--server-only]
     python benchmarks/page.py --idle 30
+    python benchmarks/page.py --calls 60
 
 From the start of a fresh process to the last byte of its first answer to `GET /`, and on to where a browser
 has drawn it and a click was answered (where Playwright and Chromium are there). The bound is a page of one
@@ -10,11 +11,15 @@ alike. `--help` is held against a Python that does nothing. Processor seconds ar
 
 With --idle: what a browser without a GPU spends on a page that is open and looked at while nothing happens,
 in processor seconds of all its processes (Linux), once the page has stood for as long before.
+
+With --calls: how long a program waits for `list_jobs` on an empty workspace, so many times one after another,
+against a function that answers an empty list on a minimal page; as often on each page before they count.
 """
 
 import argparse
 import contextlib
 import http.client
+import json
 import os
 import resource
 import shutil
@@ -24,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +45,10 @@ with gr.Blocks() as page:
     gr.Textbox()
 page.launch(server_name="127.0.0.1", server_port=int(sys.argv[1]), quiet=True)
 """
+CALLED = MINIMAL.replace(
+    "    gr.Textbox()\n",
+    "    gr.Textbox()\n    def nothing() -> list: return []\n    gr.api(nothing)\n",
+)
 PATIENCE_S = 120.0
 Seconds = tuple[float, float]
 
@@ -192,6 +202,48 @@ def report_idle(chromium: Any, script: Path, folder: str, seconds: float, repeat
     )
 
 
+def calls_s(command: list[str], port: int, folder: str, name: str, count: int) -> list[float]:
+    """Seconds of each of so many calls of a page's function, as any program makes them: asked, then read."""
+    with subprocess.Popen(
+        command, cwd=folder, env=quiet(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            while not ask(port):
+                time.sleep(0.1)
+            url, seconds = f"http://127.0.0.1:{port}/gradio_api/call/{name}", []
+            head = {"Content-Type": "application/json"}
+            for _ in range(2 * count):
+                begun = time.perf_counter()
+                request = urllib.request.Request(url, b'{"data": []}', head)
+                with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+                    event = json.load(answer)["event_id"]
+                with urllib.request.urlopen(f"{url}/{event}", timeout=PATIENCE_S) as answer:
+                    told = answer.read()
+                seconds.append(time.perf_counter() - begun)
+                if b"event: complete" not in told:
+                    raise SystemExit(f"{name} answered {told[:200]!r}")
+        finally:
+            process.kill()
+            process.wait()
+    return seconds[count:]
+
+
+def report_calls(folder: str, count: int) -> None:
+    script, port = Path(folder) / "called.py", free_port()
+    script.write_text(CALLED)
+    bound = calls_s([sys.executable, str(script), str(port)], port, folder, "nothing", count)
+    port = free_port()
+    page = [sys.executable, str(REPOSITORY / "gradio_app.py"), "--no-browser", "--port", str(port)]
+    found = calls_s([*page, "--workspace", folder], port, folder, "list_jobs", count)
+    rows = []
+    for what, seconds in (("minimal Gradio page, the bound", bound), ("list_jobs of the page", found)):
+        spread = (
+            f"{1e3 * statistics.median(seconds):.1f} ({1e3 * min(seconds):.1f} to {1e3 * max(seconds):.1f})"
+        )
+        rows.append([what, spread, f"{statistics.median(seconds) / statistics.median(bound):.2f}"])
+    print_table(f"{count} calls of a program", ("what", "ms (spread)", "times the bound"), rows)
+
+
 def row(name: str, found: list[tuple[float, ...]], bound: list[tuple[float, ...]]) -> list[str]:
     cells = [name]
     for kind in range(3):
@@ -209,7 +261,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--server-only", action="store_true", help="no visits of a browser")
     parser.add_argument("--idle", type=float, help="seconds that a browser rests on an open page")
+    parser.add_argument("--calls", type=int, help="calls of a program that are timed")
     options = parser.parse_args()
+    if options.calls:
+        print(describe_machine("gradio"))
+        with tempfile.TemporaryDirectory() as folder:
+            report_calls(folder, options.calls)
+        return
     found: dict[str, list[tuple[float, ...]]] = {"minimal": [], "page": [], "python": [], "help": []}
     with tempfile.TemporaryDirectory() as folder, browser(not options.server_only) as chromium:
         script = Path(folder) / "minimal.py"

@@ -121,14 +121,18 @@ def test_without_an_index_the_mean_of_the_universe_stands_in():
     assert features.market[:, index].any()
 
 
-def test_features_do_not_depend_on_how_many_stocks_are_computed_at_once(monkeypatch):
+@pytest.mark.parametrize("cores", [1, 2, 5])
+def test_features_do_not_depend_on_how_many_stocks_are_computed_at_once(monkeypatch, cores):
     panel = make_panel()
     full = compute_features(panel)
+    monkeypatch.setattr("financial_model.base.threads.CORES", cores)
+    monkeypatch.setattr("financial_model.datasets.features.CORES", cores)
     monkeypatch.setattr("financial_model.datasets.features.BLOCK_CODES", 3)
     monkeypatch.setattr("financial_model.datasets.features.BLOCK_ROWS", 70)
     blocks = compute_features(panel)
     np.testing.assert_array_equal(full.sequence, blocks.sequence)
     np.testing.assert_array_equal(full.summary, blocks.summary)
+    np.testing.assert_array_equal(full.market, blocks.market)
 
 
 def test_features_are_free_of_the_scale_of_prices():
