@@ -29,7 +29,7 @@ from financial_model.base.progress import Progress
 from financial_model.base.workspace import Workspace
 from financial_model.data.panel import CONDITIONS, Panel
 from financial_model.datasets.dataset import StockDataset
-from financial_model.datasets.features import LEADERS
+from financial_model.datasets.market_features import LEADERS
 from financial_model.datasets.multi_dim_dataset import open_dataset
 from financial_model.datasets.splits import Span, split_by_date
 from financial_model.datasets.targets import tradable_return

@@ -19,10 +19,10 @@ from ..base.errors import DiskFull
 from ..base.progress import Progress
 from ..base.workspace import Workspace, remove_old_parts, replace, write_atomically
 from ..data.panel import Panel
-from . import features as features_module
 from .features import Features, compute_features
 
 NAMES_FILE = "names.json"
+CODE = ("features", "bar_features", "market_features", "rolling")
 ARRAYS = ("sequence", "summary", "market", "volatility")
 
 
@@ -48,7 +48,7 @@ def load_features(panel: Panel, workspace: Workspace, progress: Progress | None 
 
 
 def _key(panel: Panel) -> str:
-    code = Path(features_module.__file__).read_bytes()
+    code = b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in CODE)
     index = panel.made_with.index
     told = panel.fingerprint if index == DEFAULT_INDEX else f"{panel.fingerprint} {index}"
     return hashlib.sha256(told.encode() + code).hexdigest()[:16]

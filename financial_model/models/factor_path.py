@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ..datasets.features import FACTORS, LEADERS, STATES
+from ..datasets.bar_features import FACTORS
+from ..datasets.market_features import LEADERS, STATES
 from .interface import InputSizes
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ PACE = 3.0
 class FactorPath(nn.Module):
     """(B,) score: linear in all summaries, with weights of their own for the factors under each condition.
 
-    The first columns of a summary are FACTORS, those of a market row STATES and LEADERS (datasets/features).
+    The first columns of a summary are FACTORS, those of a market row STATES and LEADERS.
     An industry also weighs what every other industry did in the last session, which no window of its own
     stocks can show.
     """

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from financial_model.base.config import ModelSettings
-from financial_model.datasets.features import FACTORS, LEADERS, STATES
+from financial_model.datasets.bar_features import FACTORS
+from financial_model.datasets.market_features import LEADERS, STATES
 from financial_model.models.conditional_model import ConditionalModel
 from financial_model.models.factor_path import PACE, FactorPath
 from financial_model.models.interface import InputSizes
