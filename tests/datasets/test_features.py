@@ -127,7 +127,7 @@ def test_features_do_not_depend_on_how_many_stocks_are_computed_at_once(monkeypa
     full = compute_features(panel)
     monkeypatch.setattr("financial_model.base.threads.CORES", cores)
     monkeypatch.setattr("financial_model.datasets.bar_features.CORES", cores)
-    monkeypatch.setattr("financial_model.datasets.bar_features.BLOCK_CODES", 3)
+    monkeypatch.setattr("financial_model.datasets.bar_features.BLOCK_CELLS", 900)
     monkeypatch.setattr("financial_model.datasets.features.BLOCK_ROWS", 70)
     blocks = compute_features(panel)
     np.testing.assert_array_equal(full.sequence, blocks.sequence)
