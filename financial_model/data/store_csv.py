@@ -84,7 +84,7 @@ def _read_as_one(texts: dict[str, bytes]) -> dict[str, Bars]:
         options = pa.csv.ReadOptions(use_threads=False, block_size=len(whole))
         pool = pa.system_memory_pool()  # of Arrow's pools the one that threads share best while it is new
         table = pa.csv.read_csv(pa.BufferReader(whole), options, _STRICT, _CONVERT, memory_pool=pool)
-    except pa.ArrowInvalid:
+    except (pa.ArrowInvalid, OverflowError):  # the latter where the text is longer than a block can be, 2 GiB
         return {}
     if table.num_rows != sum(counts) or _has_holes(table):
         return {}

@@ -1,6 +1,7 @@
 """Files of the store that are read as one text say what each says by itself."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,3 +92,17 @@ def test_a_file_that_is_no_table_stands_as_its_error_among_the_others(tmp_path):
 @pytest.mark.parametrize("text", [b"", b"a", b"a\n", b"a\n\nb", b"a\n\nb\n"])
 def test_lines_are_counted_as_python_does(text):
     assert count_lines(text) == len(text.splitlines())
+
+
+def test_a_text_that_is_longer_than_a_block_can_be_is_read_file_by_file(tmp_path, monkeypatch):
+    codes = written(tmp_path, [TEXTS["ours"], TEXTS["no number"]])
+    options = pa.csv.ReadOptions
+
+    def of_short_blocks(**chosen):
+        if chosen.get("block_size", 0) > 100:
+            raise OverflowError("value too large to convert to int32_t")  # as Arrow says it
+        return options(**chosen)
+
+    monkeypatch.setattr(pa.csv, "ReadOptions", of_short_blocks)
+    found = read_store_csvs(tmp_path, codes)
+    assert all(same(one, alone(tmp_path, code)) for one, code in zip(found, codes, strict=True))
