@@ -225,7 +225,8 @@ class _Builder:
                 self.failures[code] = str(bars)
                 differing[code] = 0
                 return
-            usable = usable_rows(bars)
+            days = bars.date.astype(np.int64)
+            usable = usable_rows(bars) & (days >= 0) & (days < DAY_COUNT)
             if not usable.all():
                 self.failures[code] = f"{int((~usable).sum())} of {len(bars)} rows cannot be right; left out"
                 bars = bars.take(usable)

@@ -281,6 +281,18 @@ def test_rows_that_a_user_put_into_the_store_and_cannot_be_right_are_left_out_an
     assert again["failures"] == result["failures"]
 
 
+@pytest.mark.parametrize("day", ["0001-01-01", "1969-12-31", "2300-01-04", "9999-12-31"])
+def test_a_day_that_no_panel_can_hold_costs_its_row_and_no_other(workspace, day):
+    build(workspace)
+    sessions = Panel.open(workspace).sessions
+    path = workspace.bars_dir / "SZ000001.csv"
+    header, *rows = path.read_text("utf-8-sig").splitlines()
+    rows = sorted([*rows, f"{day},10,10.5,9.5,10,100,1000"])
+    path.write_text("\n".join([header, *rows]) + "\n")
+    assert build(workspace)["failures"] == {"SZ000001": "1 of 39 rows cannot be right; left out"}
+    np.testing.assert_array_equal(Panel.open(workspace).sessions, sessions)
+
+
 def test_an_empty_store_says_what_to_do(tmp_path):
     with pytest.raises(NoBarsFound, match="import or download"):
         build(Workspace(tmp_path))
