@@ -19,7 +19,7 @@ from ..base.workspace import Workspace
 from .bar_store import BarStore
 from .panel import FORMAT
 from .reference_store import KINDS, Facts, ReferenceStore
-from .store_csv import count_lines, read_whole
+from .store_csv import HEADER, count_lines, read_whole
 
 # Facts that enter a stock's own columns; the others reach the panel through the conditions alone.
 STOCK_TABLES = ("corporate_actions", "st_periods", "share_capital", "stock_list")
@@ -146,7 +146,9 @@ def _look(path: str, facts: str, old: StockInput | None) -> StockInput:
     if old and (old.size, old.mtime_ns) == (seen.st_size, seen.st_mtime_ns):
         return old if old.facts == facts else replace(old, facts=facts)
     data = read_whole(path)
-    digest, row_count = hashlib.blake2b(data, digest_size=12).hexdigest(), max(count_lines(data) - 1, 0)
+    # One row where its lines promise none: so it is read, and told where it is no table.
+    row_count = max(count_lines(data) - 1, int(data != HEADER))
+    digest = hashlib.blake2b(data, digest_size=12).hexdigest()
     if old and old.digest == digest:
         row_count = old.row_count  # of which some may have been found blank or unusable
     return StockInput(seen.st_size, seen.st_mtime_ns, digest, facts, row_count)

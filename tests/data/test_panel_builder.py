@@ -281,6 +281,23 @@ def test_rows_that_a_user_put_into_the_store_and_cannot_be_right_are_left_out_an
     assert again["failures"] == result["failures"]
 
 
+@pytest.mark.parametrize("text", [b"", b"\0" * 99, b"code,name"], ids=["empty", "torn", "header"])
+def test_a_file_of_one_line_that_is_no_table_is_told(workspace, text):
+    (workspace.bars_dir / "SZ000001.csv").write_bytes(text)
+    for _ in range(2):
+        result = build(workspace)
+        assert result["stocks"] == 4
+        assert "SZ000001.csv, the header" in result["failures"]["SZ000001"]
+    assert result["changed"] is False
+
+
+def test_a_file_whose_lines_end_in_returns_alone_is_read(workspace):
+    path = workspace.bars_dir / "SZ000001.csv"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r"))
+    assert build(workspace)["failures"] == {}
+    assert "SZ000001" in Panel.open(workspace)
+
+
 @pytest.mark.parametrize("day", ["0001-01-01", "1969-12-31", "2300-01-04", "9999-12-31"])
 def test_a_day_that_no_panel_can_hold_costs_its_row_and_no_other(workspace, day):
     build(workspace)
