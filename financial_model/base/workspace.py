@@ -240,7 +240,10 @@ def freeing_apart(path: Path) -> Iterator[None]:
         yield
     finally:
         if held is not None:
-            threading.Thread(target=os.close, args=(held,), name="free-old-file").start()
+            try:
+                threading.Thread(target=os.close, args=(held,), name="free-old-file").start()
+            except RuntimeError:  # no more threads: then here
+                os.close(held)
 
 
 def sync_file(path: Path) -> None:

@@ -80,6 +80,21 @@ def test_the_old_file_is_let_go_whether_or_not_another_came(tmp_path, fails):
         pass
 
 
+def test_the_old_file_is_let_go_where_no_thread_can_start(tmp_path, monkeypatch):
+    def none(_):
+        raise RuntimeError("can't start new thread")
+
+    closed = []
+    close = os.close
+    monkeypatch.setattr(threading.Thread, "start", none)
+    monkeypatch.setattr(os, "close", lambda held: (closed.append(held), close(held)))
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with freeing_apart(path):
+        pass
+    assert len(closed) == (os.name == "posix")
+
+
 def test_a_full_disk_is_told_and_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
