@@ -459,3 +459,20 @@ class DoctorSettings(Settings):
 
     def __post_init__(self) -> None:
         check_range("port", self.port, 1, 65535)
+
+
+# What each command is told. The page's jobs are these commands, and are told the same.
+SETTINGS_OF: dict[str, type[Settings]] = {
+    "simulate": SimulateSettings,
+    "download": DownloadSettings,
+    "import": ImportSettings,
+    "build-panel": PanelSettings,
+    "analyze": AnalyzeSettings,
+    "train": TrainSettings,
+    "forecast": ForecastSettings,
+    "scan": ForecastSettings,
+    "evaluate": EvaluateSettings,
+    "backtest": BacktestSettings,
+    "walk-forward": WalkForwardSettings,
+    "doctor": DoctorSettings,
+}

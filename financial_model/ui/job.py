@@ -10,20 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..base.config import (
-    AnalyzeSettings,
-    BacktestSettings,
-    DoctorSettings,
-    DownloadSettings,
-    EvaluateSettings,
-    ForecastSettings,
-    ImportSettings,
-    PanelSettings,
-    Settings,
-    SimulateSettings,
-    TrainSettings,
-    WalkForwardSettings,
-)
+from ..base.config import SETTINGS_OF, Settings
 from ..base.errors import DamagedFile
 from ..base.progress import EVENT_FILE, RESULT_FILE, STOP_FILE, Event
 from ..base.workspace import read_json
@@ -32,20 +19,11 @@ from .trail import Curves, Trail, number
 
 SETTINGS_FILE, PROCESS_FILE, LOG_FILE = "settings.json", "process.json", "log.txt"
 
+# Questions that are answered soon; every other command waits for those before it.
+LIGHT = frozenset({"analyze", "doctor"})
 # command -> (settings, whether it waits for other heavy ones)
 COMMANDS: dict[str, tuple[type[Settings], bool]] = {
-    "simulate": (SimulateSettings, True),
-    "download": (DownloadSettings, True),
-    "import": (ImportSettings, True),
-    "build-panel": (PanelSettings, True),
-    "analyze": (AnalyzeSettings, False),
-    "train": (TrainSettings, True),
-    "forecast": (ForecastSettings, True),
-    "scan": (ForecastSettings, True),
-    "evaluate": (EvaluateSettings, True),
-    "backtest": (BacktestSettings, True),
-    "walk-forward": (WalkForwardSettings, True),
-    "doctor": (DoctorSettings, False),
+    command: (kind, command not in LIGHT) for command, kind in SETTINGS_OF.items()
 }
 ENDED = frozenset({"done", "stopped", "failed", "lost"})
 MAX_LINE_BYTES = 4 << 20
