@@ -1,7 +1,9 @@
 """The checkpoints of a workspace as a choice, each with its validation RankIC where that is known."""
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
 
 from ..base.errors import FinancialModelError
 from ..base.workspace import Workspace, user_path
@@ -9,9 +11,27 @@ from .runs import CHECKPOINT_FILE, Run, RunReader
 from .translations import Translate, figure
 from .view import View
 
+if TYPE_CHECKING:
+    from .frame import Page
+
 # How many checkpoints within runs are listed behind the best and the final one of each.
 MAX_WITHIN = 60
 ORDER = {"best": 0, "final": 1}
+
+
+def checkpoint_menu(page: "Page", key: str, width: str, is_many: bool = False) -> gr.Dropdown:
+    """An empty menu of checkpoints in a toolbar; the tab's live part fills it by `choose_checkpoint`."""
+    return page.make(
+        gr.Dropdown,
+        key,
+        value=[] if is_many else None,
+        multiselect=is_many or None,
+        # The page's own check of choices would stop the whole timer while the list is renewed.
+        allow_custom_value=True,
+        scale=0,
+        min_width=260,
+        elem_classes=["folded", width],
+    )
 
 
 def listed_checkpoints(runs: list[Run], t: Translate) -> list[tuple[str, str]]:

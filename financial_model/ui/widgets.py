@@ -70,6 +70,16 @@ def fold(page: "Page", key: str, kind: str = "", *, visible: bool = True) -> tup
     return accordion, told
 
 
+def unfold(page: "Page") -> gr.HTML:
+    """The button that opens a toolbar which a narrow screen folds."""
+    return page.html(
+        lambda t: f'<button type="button" class="unfold">{escape(t("inference.change"))}</button>',
+        elem_classes="unfold-box",
+        js_on_load="element.addEventListener('click', () => "
+        "element.closest('.toolbar').classList.toggle('unfolded'))",
+    )
+
+
 def notes(language: str, result: dict[str, Any]) -> str:
     """What must be known beside a result's figures, as its workflow told it."""
     return "".join(message(str(one[language]), "warn") for one in result.get("notes") or [])

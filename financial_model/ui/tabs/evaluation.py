@@ -10,7 +10,7 @@ import gradio as gr
 from ...base.config import BacktestSettings, EvaluateSettings, Settings, TrainSettings, WalkForwardSettings
 from ...base.errors import BadSetting, FinancialModelError
 from .. import actions, story, widgets
-from ..checkpoints import choose_checkpoint, run_of
+from ..checkpoints import checkpoint_menu, choose_checkpoint, run_of
 from ..command_line import command_line
 from ..evaluation_charts import (
     baseline_name,
@@ -74,17 +74,7 @@ def build(page: Page) -> None:
     defaults = BacktestSettings(checkpoint="")
     with page.tab("evaluation"), gr.Column():
         with gr.Row(elem_classes=["card", "toolbar", "folding"], elem_id="evaluation-toolbar"):
-            checkpoints = page.make(
-                gr.Dropdown,
-                "evaluation.checkpoints",
-                value=[],
-                multiselect=True,
-                # The page's own check of choices would stop the whole timer while the list is renewed.
-                allow_custom_value=True,
-                scale=0,
-                min_width=260,
-                elem_classes=["folded", "w360"],
-            )
+            checkpoints = checkpoint_menu(page, "evaluation.checkpoints", "w360", is_many=True)
             first = page.make(
                 gr.Textbox,
                 "evaluation.first",
@@ -132,12 +122,7 @@ def build(page: Page) -> None:
             )
             report = gr.HTML("", apply_default_css=False, elem_classes=["grow", "report-links"])
             chosen_line = gr.HTML("", apply_default_css=False, elem_classes=["state-line", "narrow-only"])
-            page.html(
-                lambda t: f'<button type="button" class="unfold">{escape(t("inference.change"))}</button>',
-                elem_classes="unfold-box",
-                js_on_load="element.addEventListener('click', () => "
-                "element.closest('.toolbar').classList.toggle('unfolded'))",
-            )
+            widgets.unfold(page)
         options, told_options = widgets.fold(page, "evaluation.options", "options-box")
         with options:
             with gr.Row(elem_classes="toolbar"):

@@ -11,7 +11,7 @@ import gradio as gr
 from ...base.config import ForecastSettings
 from ...base.errors import BadSetting, FinancialModelError, NoBarsFound, NoPanel
 from .. import actions, widgets
-from ..checkpoints import choose_checkpoint
+from ..checkpoints import checkpoint_menu, choose_checkpoint
 from ..command_line import command_line
 from ..forecast_charts import accuracy_chart, fan_chart, hits_chart, simple
 from ..forecaster import Forecaster, chance_of_rise
@@ -51,16 +51,7 @@ def build(page: Page) -> None:
     runs, reader = RunReader(page.workspace), ResultReader()
     with page.tab("inference"), gr.Column():
         with gr.Row(elem_classes=["card", "toolbar", "folding"], elem_id="inference-toolbar"):
-            checkpoint = page.make(
-                gr.Dropdown,
-                "inference.checkpoint",
-                value=None,
-                # The page's own check of choices would stop the whole timer while the list is renewed.
-                allow_custom_value=True,
-                min_width=260,
-                scale=0,
-                elem_classes=["folded", "w300"],
-            )
+            checkpoint = checkpoint_menu(page, "inference.checkpoint", "w300")
             stock = page.make(
                 gr.Dropdown,
                 "inference.stock",
@@ -108,12 +99,7 @@ def build(page: Page) -> None:
                 elem_id="inference-go",
             )
             state_line = gr.HTML("", apply_default_css=False, elem_classes=["grow", "state-line"])
-            page.html(
-                lambda t: f'<button type="button" class="unfold">{escape(t("inference.change"))}</button>',
-                elem_classes="unfold-box",
-                js_on_load="element.addEventListener('click', () => "
-                "element.closest('.toolbar').classList.toggle('unfolded'))",
-            )
+            widgets.unfold(page)
         told = gr.HTML("", apply_default_css=False, elem_id="inference-told")
         notice = gr.HTML("", apply_default_css=False)
         with gr.Row(elem_classes=["pair", "wide-left", "inference-body"]):
