@@ -7,6 +7,8 @@ import pytest
 from financial_model.base.config import BacktestSettings, EvaluateSettings, WalkForwardSettings
 from financial_model.base.errors import BadSetting
 from financial_model.base.progress import Progress
+from financial_model.ui.backtest_cards import trading_card, trading_tables_card
+from financial_model.ui.evaluation_cards import group_tables, headline_card, leak_card
 from financial_model.ui.evaluation_charts import (
     coverage_chart,
     decile_chart,
@@ -19,15 +21,7 @@ from financial_model.ui.evaluation_charts import (
 from financial_model.ui.file_links import FileLinks
 from financial_model.ui.market_status import MarketStatus
 from financial_model.ui.runs import RunReader
-from financial_model.ui.tabs.evaluation import (
-    _notice,
-    group_tables,
-    headline_card,
-    leak_card,
-    settings_of,
-    trading_card,
-    trading_tables_card,
-)
+from financial_model.ui.tabs.evaluation import _notice, settings_of
 from financial_model.ui.translations import Translate
 from financial_model.ui.view import View
 from financial_model.workflows.backtest_model import backtest_model
