@@ -3,7 +3,8 @@
 import gradio as gr
 
 from ..frame import Page
-from .training_form import results_column, settings_column
+from .training_form import settings_column
+from .training_results import results_column
 
 
 def build(page: Page) -> None:

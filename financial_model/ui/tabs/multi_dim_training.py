@@ -9,7 +9,8 @@ from ...base.config import AnalyzeSettings
 from .. import actions, widgets
 from ..frame import Page
 from ..view import View
-from .training_form import results_column, settings_column
+from .training_form import settings_column
+from .training_results import results_column
 
 
 def build(page: Page) -> None:
