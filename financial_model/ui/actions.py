@@ -4,7 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..base.config import DownloadSettings, ImportSettings, PanelSettings, Settings, SimulateSettings
+from ..base.config import (
+    DownloadSettings,
+    ForecastSettings,
+    ImportSettings,
+    PanelSettings,
+    Settings,
+    SimulateSettings,
+)
 from ..base.errors import BadSetting, FinancialModelError, UnsafePath
 from ..base.workspace import user_path
 from .job import Job, at_work
@@ -77,6 +84,13 @@ def import_settings(path: str, max_stocks: Any = None, volume_unit: Any = None) 
             "volume_unit": volume_unit or None,
         }
     )
+
+
+def scan_settings(checkpoint: str | None, as_of: str | None) -> ForecastSettings:
+    """The settings of a ranking; BadSetting names the field that does not fit."""
+    if not checkpoint:
+        raise BadSetting("checkpoint", "", "a trained model")
+    return ForecastSettings.from_json({"checkpoint": checkpoint, "as_of": optional(as_of)})
 
 
 def existing_path(text: Any) -> Path | None:

@@ -2,15 +2,58 @@
 
 from collections.abc import Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import widgets
 from .forecast_charts import simple
+from .job import Job
+from .stock_table import to_csv
 from .translations import Translate, figure, percent
+
+if TYPE_CHECKING:
+    from .frame import Page
 
 Json = dict[str, Any]
 
 MAX_SHOWN = 200
+
+
+def ranked(
+    page: "Page",
+    t: Translate,
+    job: Job | None,
+    scan: Json | None,
+    find: str,
+    industry: str,
+    tradable: bool,
+    chosen: str | None,
+) -> list[str]:
+    """The head of the card, with the link to all of it as CSV, and the rows that fit."""
+    title = escape(t("inference.ranking"))
+    if not scan or job is None:
+        return [
+            f"<header><h3>{title}</h3></header>",
+            f'<p class="help">{escape(t("inference.ranking.empty"))}</p>',
+        ]
+    rows = narrow(scan["ranking"], find, industry, tradable)
+    mark = widgets.tag(t("word.practice_tag"), "warn") if scan.get("is_simulated") else ""
+    sub = t("inference.ranking.sub", count=f"{len(rows):,}", date=scan["as_of"])
+    practice = "practice_" if scan.get("is_simulated") else ""
+    address = page.files.offer_csv(
+        f"ranking {job.id}",
+        f"{practice}ranking_{scan['as_of']}.csv",
+        lambda: to_csv(ranking_columns(scan["ranking"]), scan["as_of"], bool(scan.get("is_simulated"))),
+    )
+    head = (
+        f'<header><h3>{title}</h3>{mark}<span class="sub">{escape(sub)}</span>'
+        f'<a class="link-button" href="{address}" download>{escape(t("word.export_csv"))}</a></header>'
+    )
+    notes = [t("inference.ranking.note")]
+    if len(rows) > MAX_SHOWN:
+        notes.insert(0, t("inference.ranking.more", count=MAX_SHOWN))
+    told = widgets.notes(t.language, scan)
+    body = f'{told}<div class="scroll ranking-scroll">{ranking_table(t, rows, chosen)}</div>'
+    return [head, f'{body}<p class="note">{escape(" ".join(notes))}</p>']
 
 
 def narrow(rows: Sequence[Json], search: str = "", industry: str = "", tradable: bool = False) -> list[Json]:

@@ -12,6 +12,8 @@ from financial_model.base.errors import BadSetting, NotTraded, UnknownCode
 from financial_model.base.progress import Progress
 from financial_model.data.panel import Panel
 from financial_model.forecasting.conditional_inference import open_predictor
+from financial_model.ui.actions import scan_settings
+from financial_model.ui.forecast_cards import steps_card
 from financial_model.ui.forecast_charts import accuracy_chart, fan_chart, hits_chart, in_prices, simple
 from financial_model.ui.forecaster import Forecaster, chance_of_rise, past_forecasts
 from financial_model.ui.market_status import read_market
@@ -19,13 +21,8 @@ from financial_model.ui.ranking import interval_bar, narrow, ranking_columns, ra
 from financial_model.ui.result_reader import ResultReader
 from financial_model.ui.stock_search import StockSearch
 from financial_model.ui.tabs import inference
-from financial_model.ui.tabs.inference import (
-    _is_ranked,
-    own_result,
-    sample_count,
-    scan_settings,
-    steps_card,
-)
+from financial_model.ui.tabs.inference import _is_ranked, sample_count
+from financial_model.ui.tabs.own_file import own_result
 from financial_model.ui.translations import Translate
 from financial_model.workflows.scan_universe import scan_universe
 

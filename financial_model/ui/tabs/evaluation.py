@@ -31,7 +31,6 @@ from ..translations import Translate
 from ..view import View
 
 Json = dict[str, Any]
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 # The modes and the commands behind them.
 MODES = {"evaluate": "evaluate", "walk": "walk-forward", "backtest": "backtest"}
 COMMANDS = tuple(MODES.values())

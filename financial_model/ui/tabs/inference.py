@@ -1,7 +1,6 @@
 """Inference: one stock with its fan into the sessions to come, and the universe ranked by the same model."""
 
 from collections.abc import Iterator
-from datetime import date
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -9,34 +8,28 @@ from typing import Any
 import gradio as gr
 
 from ...base.config import ForecastSettings
-from ...base.errors import BadSetting, FinancialModelError, NoBarsFound, NoPanel
+from ...base.errors import BadSetting, FinancialModelError, NoPanel
 from .. import actions, widgets
 from ..checkpoints import checkpoint_menu, choose_checkpoint
 from ..command_line import command_line
-from ..forecast_charts import accuracy_chart, fan_chart, hits_chart, simple
-from ..forecaster import Forecaster, chance_of_rise
+from ..forecast_cards import steps_card, stock_figures
+from ..forecast_charts import accuracy_chart, fan_chart, hits_chart
+from ..forecaster import Forecaster
 from ..frame import Page
-from ..job import Job
 from ..live_chart import LiveChart
-from ..ranking import MAX_SHOWN, narrow, ranking_columns, ranking_table
+from ..ranking import ranked
 from ..result_reader import ResultReader
 from ..runs import RunReader
 from ..stock_search import StockSearch
-from ..stock_table import industry_choices, to_csv
-from ..translations import Translate, figure, percent
+from ..stock_table import industry_choices
+from ..translations import Translate, figure
 from ..view import View
+from .own_file import own_file
 
 Json = dict[str, Any]
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 GPU: dict[str, Any] = {"concurrency_id": "gpu", "concurrency_limit": 1}
 SAMPLES, MAX_SAMPLES = 110, 1000
-
-
-def scan_settings(checkpoint: str | None, as_of: str | None) -> ForecastSettings:
-    """The settings of a ranking; BadSetting names the field that does not fit."""
-    if not checkpoint:
-        raise BadSetting("checkpoint", "", "a trained model")
-    return ForecastSettings.from_json({"checkpoint": checkpoint, "as_of": actions.optional(as_of)})
 
 
 def sample_count(value: Any) -> int:
@@ -142,19 +135,7 @@ def build(page: Page) -> None:
                     elem_id="inference-ranking",
                     js_on_load="window.Hermes.rows(element, trigger, 'click')",
                 )
-        with (
-            gr.Column(elem_classes="card"),
-            page.make(gr.Accordion, "inference.own", open=False, elem_classes="fold"),
-        ):
-            page.html(lambda t: f'<p class="help">{escape(t("inference.own.told"))}</p>')
-            with gr.Row(elem_classes="toolbar"):
-                own_path = page.make(
-                    gr.Textbox, "inference.own.path", max_lines=1, min_width=320, elem_classes="grow-field"
-                )
-                own_go = page.make(
-                    gr.Button, "inference.own.go", scale=0, min_width=120, elem_id="inference-own-go"
-                )
-            own_told = gr.HTML("", apply_default_css=False)
+        own_file(page, checkpoint, as_of)
         command = gr.HTML("", apply_default_css=False)
         # Inside the tab: a component between tabs would be counted as one.
         shown = gr.State(None)
@@ -169,7 +150,7 @@ def build(page: Page) -> None:
         told: list[Json] = []
 
         def act() -> None:
-            settings = scan_settings(checkpoint, as_of)
+            settings = actions.scan_settings(checkpoint, as_of)
             found = search.resolve(page.view(language).market, code)
             count = sample_count(samples)
             told.append(forecaster.stock(settings.checkpoint, found, settings.as_of, count))
@@ -194,7 +175,7 @@ def build(page: Page) -> None:
         view = page.view(language)
 
         def rank() -> None:
-            settings = scan_settings(checkpoint, as_of)
+            settings = actions.scan_settings(checkpoint, as_of)
             sample_count(samples)
             if not view.market.has_panel:  # Enter in a field asks too, and no button that rests keeps it back
                 raise NoPanel(view.workspace.panel_path)
@@ -247,22 +228,9 @@ def build(page: Page) -> None:
 
     stock.key_up(suggest, [page.language], [stock], trigger_mode="always_last", **QUIET)
 
-    def begin_own(language: str, checkpoint: str | None, as_of: str | None, path: str) -> str:
-        def act() -> None:
-            found = actions.existing_path(path)
-            if found is None or not found.is_file():
-                shown = actions.written_path(path)[:300].replace("\0", "")
-                raise NoBarsFound(Path(shown), "a CSV file")
-            settings = scan_settings(checkpoint, as_of).to_json() | {"bars": str(found)}
-            page.jobs.start("forecast", ForecastSettings.from_json(settings))
-
-        return actions.attempt(language, act)
-
-    page.click(own_go, begin_own, [checkpoint, as_of, own_path], [own_told])
-
     def tell_command(t: Translate, checkpoint: str | None, code: str | None, as_of: str | None) -> list[str]:
         try:
-            settings = scan_settings(checkpoint, as_of)
+            settings = actions.scan_settings(checkpoint, as_of)
         except FinancialModelError as error:
             return ["", actions.error_message(t.language, error) if checkpoint else ""]
         lines = [command_line("scan", settings)]
@@ -276,7 +244,7 @@ def build(page: Page) -> None:
 
     def draw(t: Translate, result: Json | None, prices: str) -> list[Any]:
         return [
-            _headline(t, result),
+            stock_figures(t, result),
             fan_chart(result, t, prices),
             steps_card(t, result),
             hits_chart(result, t),
@@ -301,7 +269,6 @@ def build(page: Page) -> None:
     # ------------------------------------------------------------------ what is alive
 
     def look(view: View, checkpoint: str | None, stock: str | None, result: Json | None) -> list[Any]:
-        own = view.latest("forecast", where=lambda job: bool(job.settings.get("bars")))
         is_ranked = reader.newest(view, "scan")[1] is not None
         choice = choose_checkpoint(runs, view, checkpoint)
         checkpoint = choice.get("value", checkpoint)  # what is chosen for the reader counts at once
@@ -311,12 +278,11 @@ def build(page: Page) -> None:
             gr.update(interactive=view.market.has_panel and bool(checkpoint)),
             _state_line(view, checkpoint, result),
             _notice(view, checkpoint),
-            own_result(page, view, own),
             gr.update(elem_classes=["stock-side", *([] if result else ["bare"])]),
             gr.update(elem_classes=["card", "ranking-card", *([] if is_ranked else ["bare"])]),
         ]
 
-    parts = [checkpoint, stock, go, state_line, notice, own_told, stock_side, ranking_card]
+    parts = [checkpoint, stock, go, state_line, notice, stock_side, ranking_card]
     page.live(parts, look, [checkpoint, stock, shown])
 
     def list_ranking(view: View, find: str, industry: str, tradable: bool, result: Json | None) -> list[Any]:
@@ -325,7 +291,7 @@ def build(page: Page) -> None:
         chosen = (result or {}).get("code")
         key = ("ranking", job.id if job else "", t.language, find, industry, tradable, chosen)
         return reader.drawn(
-            key, lambda: _ranked(page, t, job, scan, find or "", industry or "", tradable, chosen)
+            key, lambda: ranked(page, t, job, scan, find or "", industry or "", tradable, chosen)
         )
 
     page.live([ranking_head, ranking], list_ranking, [find, industry, tradable, shown])
@@ -348,68 +314,6 @@ def _is_ranked(view: View, reader: ResultReader, settings: ForecastSettings) -> 
         return False
     asked = settings.as_of.isoformat() if settings.as_of else view.market.last_session
     return (reader.of(job) or {}).get("as_of") == asked
-
-
-# ---------------------------------------------------------------------- pieces
-
-
-def _headline(t: Translate, result: Json | None) -> str:
-    if not result:
-        return ""
-    q, steps = result["quantiles"][-1], len(result["quantiles"])
-    change = result.get("change")
-    entries: list[Any] = [
-        (f"{result['code']} · {t.choice('industry', result['industry'])}", result["name"], ""),
-        (
-            t("inference.figure.close"),
-            figure(result["close"], 2),
-            percent(change, 2, signed=True),
-            "rise" if (change or 0) > 0 else "fall" if (change or 0) < 0 else "",
-        ),
-        (
-            t("inference.figure.interval", steps=steps),
-            f"{percent(simple(q[0]), 1, signed=True)} ~ {percent(simple(q[4]), 1, signed=True)}",
-            "",
-        ),
-        (t("inference.figure.median"), percent(simple(q[2]), 1, signed=True), ""),
-        (t("inference.figure.up"), percent(result["up"][-1], 0), ""),
-    ]
-    tags = (
-        widgets.message(t(f"inference.limit.{result['limit']}.note"), "warn") if result.get("limit") else ""
-    )
-    tags += widgets.notes(t.language, result)
-    return f'<div class="stock-figures">{widgets.figures(entries)}</div>{tags}'
-
-
-def steps_card(t: Translate, result: Json | None) -> str:
-    """The quantiles of each step as returns against the as-of close."""
-    title = t("inference.steps")
-    if not result:
-        return widgets.card(title, f'<p class="help">{escape(t("inference.empty"))}</p>')
-    announced = result.get("announced", len(result["future"]))
-    rows = []
-    for step, (day, q) in enumerate(zip(result["future"], result["quantiles"], strict=True), start=1):
-        median = simple(q[2])
-        color = "rise" if median > 0 else "fall" if median < 0 else ""
-        mark = "" if step <= announced else "*"
-        rows.append(
-            [
-                widgets.Markup(
-                    f'<span class="year">{escape(day[:5])}</span>{escape(day[5:])}{mark} '
-                    f"<small>+{step}</small>"
-                ),
-                *(percent(simple(value), 1, signed=True).removesuffix(" %") for value in q[:2]),
-                widgets.Markup(
-                    f'<b class="{color}">{percent(median, 1, signed=True).removesuffix(" %")}</b>'
-                ),
-                *(percent(simple(value), 1, signed=True).removesuffix(" %") for value in q[3:]),
-                percent(result["up"][step - 1], 0),
-            ]
-        )
-    heads = [t("inference.steps.session"), "5 %", "25 %", "50 %", "75 %", "95 %", t("inference.figure.up")]
-    body = f'<div class="scroll">{widgets.table(heads, rows, numbers=range(1, 7), optional=(2, 4))}</div>'
-    note = t("inference.unannounced", count=len(rows) - announced) if announced < len(rows) else ""
-    return widgets.card(title, body, t("inference.steps.sub"), note)
 
 
 def _state_line(view: View, checkpoint: str | None, result: Json | None) -> str:
@@ -442,75 +346,3 @@ def _notice(view: View, checkpoint: str | None) -> str:
     if job is not None and job.state not in ("done", "stopped"):
         return widgets.job_message(t, job, view.ahead(job))
     return ""
-
-
-def _ranked(
-    page: Page,
-    t: Translate,
-    job: Job | None,
-    scan: Json | None,
-    find: str,
-    industry: str,
-    tradable: bool,
-    chosen: str | None,
-) -> list[str]:
-    title = escape(t("inference.ranking"))
-    if not scan or job is None:
-        return [
-            f"<header><h3>{title}</h3></header>",
-            f'<p class="help">{escape(t("inference.ranking.empty"))}</p>',
-        ]
-    rows = narrow(scan["ranking"], find, industry, tradable)
-    mark = widgets.tag(t("word.practice_tag"), "warn") if scan.get("is_simulated") else ""
-    sub = t("inference.ranking.sub", count=f"{len(rows):,}", date=scan["as_of"])
-    practice = "practice_" if scan.get("is_simulated") else ""
-    address = page.files.offer_csv(
-        f"ranking {job.id}",
-        f"{practice}ranking_{scan['as_of']}.csv",
-        lambda: to_csv(ranking_columns(scan["ranking"]), scan["as_of"], bool(scan.get("is_simulated"))),
-    )
-    head = (
-        f'<header><h3>{title}</h3>{mark}<span class="sub">{escape(sub)}</span>'
-        f'<a class="link-button" href="{address}" download>{escape(t("word.export_csv"))}</a></header>'
-    )
-    notes = [t("inference.ranking.note")]
-    if len(rows) > MAX_SHOWN:
-        notes.insert(0, t("inference.ranking.more", count=MAX_SHOWN))
-    told = widgets.notes(t.language, scan)
-    body = f'{told}<div class="scroll ranking-scroll">{ranking_table(t, rows, chosen)}</div>'
-    return [head, f'{body}<p class="note">{escape(" ".join(notes))}</p>']
-
-
-def own_result(page: Page, view: View, job: Job | None) -> str:
-    """Where the forecast of a file of the user's own stands; its quantiles and what they rest on."""
-    t = view.t
-    if job is None:
-        return ""
-    if job.state == "running":
-        return widgets.message(t("inference.own.running"))
-    if job.state != "done":
-        return widgets.job_message(t, job, view.ahead(job))
-    result = job.result() or {}
-    rows = result.get("forecasts") or []
-    if not rows:
-        return widgets.message(t("inference.own.nothing"), "warn")
-    names = ("q05", "q25", "q50", "q75", "q95")
-    cells = [
-        [
-            f"+{row['step']}",
-            *(percent(simple(row[name]), 1, signed=True) for name in names),
-            percent(chance_of_rise([row[name] for name in names]), 0),
-        ]
-        for row in rows
-    ]
-    heads = [t("inference.own.step"), "5 %", "25 %", "50 %", "75 %", "95 %", t("inference.figure.up")]
-    table = widgets.table(heads, cells, numbers=range(1, 7), optional=(2, 4))
-    path = Path(str(result.get("out", "")))
-    address = page.files.offer_file(path, path.name)
-    link = f'<a class="link-button" href="{address}" download>{escape(t("word.export_csv"))}</a>'
-    head = t(
-        "inference.own.done", code=rows[0]["code"], date=date.fromisoformat(rows[0]["as_of"]).isoformat()
-    )
-    mark = widgets.tag(t("word.practice_tag"), "warn") if result.get("is_simulated") else ""
-    told = widgets.message(head) + widgets.notes(t.language, result)
-    return f'{told}<div class="scroll">{table}</div><p class="note">{mark}{link}</p>'
