@@ -12,6 +12,7 @@ from financial_model import cli
 from financial_model.base.config import DownloadSettings, TrainSettings
 from financial_model.base.errors import BadSetting, FinancialModelError, NoSuchJob
 from financial_model.base.workspace import Workspace, write_json
+from financial_model.cli.options import newest_match, settings_of
 from financial_model.ui import actions, api
 from financial_model.ui.job import COMMANDS
 from financial_model.ui.jobs import Jobs
@@ -29,7 +30,7 @@ def test_settings_files(tmp_path_factory, data):
     sound = kind.from_json({k: v for k, v in needed.items() if k in kind.__dataclass_fields__}).to_json()
     path = tmp_path_factory.getbasetemp() / "settings.json"
     path.write_bytes(data.draw(json_files(sound)))
-    made = ends_well(lambda: cli._settings(kind, path))
+    made = ends_well(lambda: settings_of(kind, path))
     if made is not None:  # what was taken can be kept beside a result, and read again
         write_json(path, made.to_json())
         assert kind.from_json(json.loads(path.read_text(encoding="utf-8"))) == made
@@ -47,7 +48,7 @@ def test_settings_nested_without_end_are_refused(tmp_path):
     path = tmp_path / "deep.json"
     path.write_text("[" * 100_000)
     with pytest.raises(FinancialModelError):
-        cli._settings(TrainSettings, path)
+        settings_of(TrainSettings, path)
 
 
 words = st.text(string.printable, max_size=12) | st.sampled_from(
@@ -154,4 +155,4 @@ def test_a_job_of_the_page_writes_its_result_inside_the_workspace_and_over_no_da
 @pytest.mark.parametrize("pattern", ["0**", "**a", "a**/b"])
 def test_a_pattern_of_checkpoints_that_is_none_is_said_to_be_none(tmp_path, pattern):
     with pytest.raises(BadSetting, match="a file or a pattern"):
-        cli._newest_match(pattern, tmp_path)
+        newest_match(pattern, tmp_path)

@@ -266,10 +266,10 @@ SETTINGS = [
 def test_the_command_line_that_is_shown_means_the_same_settings(command, settings, monkeypatch):
     import shlex
 
-    import financial_model.cli as cli
+    from financial_model.cli import commands
 
     seen = []
-    monkeypatch.setattr(cli, "_run", lambda target, settings, *_: seen.append(settings))
+    monkeypatch.setattr(commands, "run", lambda target, settings, *_: seen.append(settings))
     words = shlex.split(command_line(command, settings))
     assert words[:3] == ["python", "-m", "financial_model"]
     shell(words[3:], standalone_mode=False)

@@ -1,0 +1,5 @@
+"""The command line of the package."""
+
+from .commands import app, main
+
+__all__ = ["app", "main"]
