@@ -8,16 +8,9 @@ from financial_model.base.config import BacktestSettings, EvaluateSettings, Walk
 from financial_model.base.errors import BadSetting
 from financial_model.base.progress import Progress
 from financial_model.ui.backtest_cards import trading_card, trading_tables_card
+from financial_model.ui.backtest_charts import drawdown_chart, equity_chart, turnover_chart
 from financial_model.ui.evaluation_cards import group_tables, headline_card, leak_card
-from financial_model.ui.evaluation_charts import (
-    coverage_chart,
-    decile_chart,
-    drawdown_chart,
-    equity_chart,
-    forest_chart,
-    ic_chart,
-    turnover_chart,
-)
+from financial_model.ui.evaluation_charts import coverage_chart, decile_chart, forest_chart, ic_chart
 from financial_model.ui.file_links import FileLinks
 from financial_model.ui.market_status import MarketStatus
 from financial_model.ui.runs import RunReader

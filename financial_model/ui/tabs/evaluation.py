@@ -10,18 +10,11 @@ from ...base.config import BacktestSettings, EvaluateSettings, Settings, TrainSe
 from ...base.errors import BadSetting, FinancialModelError
 from .. import actions, story, widgets
 from ..backtest_cards import trading_card, trading_tables_card
+from ..backtest_charts import drawdown_chart, equity_chart, turnover_chart
 from ..checkpoints import checkpoint_menu, choose_checkpoint, run_of
 from ..command_line import command_line
 from ..evaluation_cards import group_tables, headline_card, leak_card
-from ..evaluation_charts import (
-    coverage_chart,
-    decile_chart,
-    drawdown_chart,
-    equity_chart,
-    forest_chart,
-    ic_chart,
-    turnover_chart,
-)
+from ..evaluation_charts import coverage_chart, decile_chart, forest_chart, ic_chart
 from ..frame import Page
 from ..job import Job
 from ..live_chart import LiveChart
