@@ -4,11 +4,16 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
 
 from ..base.config import INDUSTRIES
 from . import widgets
 from .translations import Translate, figure, percent
+
+if TYPE_CHECKING:
+    from .frame import Page
 
 Json = dict[str, Any]
 
@@ -152,6 +157,22 @@ def plain(value: Any) -> Any:
     if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
         return "'" + value
     return value
+
+
+def industry_menu(page: "Page", min_width: int) -> gr.Dropdown:
+    """The menu that narrows a table of stocks to one industry, or to none."""
+    return page.retell(
+        gr.Dropdown(
+            industry_choices(page.t),
+            value="",
+            show_label=False,
+            min_width=min_width,
+            scale=0,
+            filterable=False,
+            label=page.t("universe.industry"),
+        ),
+        lambda t: {"choices": industry_choices(t), "label": t("universe.industry")},
+    )
 
 
 def industry_choices(t: Translate) -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ from ..ranking import ranked
 from ..result_reader import ResultReader
 from ..runs import RunReader
 from ..stock_search import StockSearch
-from ..stock_table import industry_choices
+from ..stock_table import industry_menu
 from ..translations import Translate, figure
 from ..view import View
 from .own_file import own_file
@@ -116,18 +116,7 @@ def build(page: Page) -> None:
                         scale=1,
                         elem_classes="grow-field",
                     )
-                    industry = page.retell(
-                        gr.Dropdown(
-                            industry_choices(page.t),
-                            value="",
-                            show_label=False,
-                            min_width=140,
-                            scale=0,
-                            filterable=False,
-                            label=page.t("universe.industry"),
-                        ),
-                        lambda t: {"choices": industry_choices(t), "label": t("universe.industry")},
-                    )
+                    industry = industry_menu(page, min_width=140)
                 tradable = page.make(gr.Checkbox, "inference.tradable", value=False)
                 ranking = gr.HTML(
                     "",

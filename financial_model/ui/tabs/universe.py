@@ -12,7 +12,7 @@ from ..frame import Page
 from ..job import Job
 from ..live_chart import LiveChart
 from ..result_reader import ResultReader, is_outdated
-from ..stock_table import MAX_SHOWN, SORT_MARK, industry_choices, rows_of, select, stock_table, to_csv
+from ..stock_table import MAX_SHOWN, SORT_MARK, industry_menu, rows_of, select, stock_table, to_csv
 from ..translations import Translate
 from ..universe_charts import coverage_chart, heat_chart, index_chart, industry_chart, style_chart
 from ..view import View
@@ -100,18 +100,7 @@ def build(page: Page) -> None:
                         scale=0,
                         show_label=False,
                     )
-                    industry = page.retell(
-                        gr.Dropdown(
-                            industry_choices(page.t),
-                            value="",
-                            show_label=False,
-                            min_width=130,
-                            scale=0,
-                            filterable=False,
-                            label=page.t("universe.industry"),
-                        ),
-                        lambda t: {"choices": industry_choices(t), "label": t("universe.industry")},
-                    )
+                    industry = industry_menu(page, min_width=130)
                 table = gr.HTML(
                     "", apply_default_css=False, js_on_load="window.Hermes.rows(element, trigger, 'click')"
                 )
