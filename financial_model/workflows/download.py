@@ -75,9 +75,10 @@ def download(
         ledger.store.check_market(simulated=False)
         ledger.sweep()
         retried = _failed_codes(ledger, settings) if settings.retry_failed else None
+        judge = Judge.of_workspace(workspace)  # a table that cannot be read is told before servers are asked
         progress.stage("find_servers", "Asking quote servers for a real bar")
         pool = ServerPool(_servers(ledger, settings, patience, progress), patience)
-        run = _Run(settings, ledger, pool, patience, progress)
+        run = _Run(settings, ledger, judge, pool, patience, progress)
         try:
             newest = run.fetch_calendar()
             if retried is None:
@@ -179,16 +180,16 @@ class _Run:
         self,
         settings: DownloadSettings,
         ledger: DownloadLedger,
+        judge: Judge,
         pool: ServerPool,
         patience: Patience,
         progress: Progress,
     ) -> None:
-        self.settings, self.ledger, self.pool = settings, ledger, pool
+        self.settings, self.ledger, self.judge, self.pool = settings, ledger, judge, pool
         self.patience, self.progress = patience, progress
         self.stop = threading.Event()
         self.writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="quotes-writer")
         self.session = QuoteSession(pool, patience, self.stop)
-        self.judge = Judge.of_workspace(ledger.workspace)
         self.counts = dict.fromkeys(("new", "updated", "current", "failed"), 0)
         self.failures: dict[str, dict[str, Any]] = {}
         self.revisions: list[dict[str, Any]] = []

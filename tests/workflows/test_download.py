@@ -16,6 +16,7 @@ import pytest
 
 from financial_model.base.config import DownloadSettings
 from financial_model.base.errors import (
+    BadTable,
     FinancialModelError,
     MixedMarkets,
     NoServerAnswers,
@@ -409,6 +410,16 @@ def test_no_reachable_server_is_one_clear_error_and_leaves_the_store_alone(works
     with nobody() as closed, pytest.raises(NoServerAnswers, match="firewall"):
         run(server, workspace, servers=(closed,))
     assert files_of(workspace) == before
+
+
+def test_a_bad_calendar_is_told_before_any_server_is_asked(workspace):
+    path = workspace.reference_path("calendar")
+    path.parent.mkdir(parents=True)
+    path.write_text("date\n2030-02-31\n", encoding="utf-8")
+    events = []
+    with nobody() as closed, pytest.raises(BadTable, match=r"calendar\.csv"):
+        run([], workspace, events=events, servers=(closed,))
+    assert events == []
 
 
 def test_health_lists_all_servers_the_good_ones_first():
