@@ -99,6 +99,24 @@ class Workspace:
             tag = f"{kind}_{hashlib.blake2b('|'.join(tags).encode(), digest_size=6).hexdigest()}"
         return self.inside(f"output/{stem}_{tag}{suffix}")
 
+    def stem_of(self, path: Path, usual: Path) -> str:
+        """What a result is named by that is made from a file: its stem, and for one that does not lie in the
+        `usual` folder a mark of where it does, so that files of one name have results of their own.
+
+        >>> here = Workspace("/data")
+        >>> here.stem_of(Path("/data/output/a_best.pt"), here.output_dir)
+        'a_best'
+        >>> here.stem_of(Path("/data/other/a_best.pt"), here.output_dir)
+        'a_best-6af7b8'
+        """
+        folder = path.parent.resolve()
+        if folder == usual:
+            return path.stem
+        # Of what lies in the workspace the mark stays when the workspace is moved.
+        told = folder.relative_to(self.root).as_posix() if folder.is_relative_to(self.root) else str(folder)
+        mark = hashlib.blake2b(os.path.normcase(told).encode("utf-8", "surrogateescape"), digest_size=3)
+        return f"{path.stem}-{mark.hexdigest()}"
+
     def inside(self, relative: str | Path) -> Path:
         """A path from a user, resolved and held inside the workspace; UnsafePath otherwise.
 

@@ -30,7 +30,7 @@ def backtest_model(settings: BacktestSettings, workspace: Workspace, progress: P
     Writes the report (.html), the result (.json) and every trade (.csv) beside each other. SeenInTraining
     names the first session allowed.
     """
-    stem = checkpoint_path(workspace, settings.checkpoint).stem
+    stem = workspace.stem_of(checkpoint_path(workspace, settings.checkpoint), workspace.output_dir)
     default = workspace.result_path(stem, "backtest", settings.tags("checkpoint", "out"), ".html")
     out = output_path(settings.out or default, ".html", companions=(".json", ".csv"))
     progress.stage("load", "loading the panel and the checkpoint")

@@ -59,7 +59,8 @@ def evaluate_model(settings: EvaluateSettings, workspace: Workspace, progress: P
     """
     if not settings.checkpoints:
         raise BadSetting("checkpoints", [], "at least one checkpoint file")
-    stem, *others = (checkpoint_path(workspace, one).stem for one in settings.checkpoints)
+    paths = [checkpoint_path(workspace, one) for one in settings.checkpoints]
+    stem, *others = (workspace.stem_of(path, workspace.output_dir) for path in paths)
     tags = [*(f"vs_{other}" for other in others), *settings.tags("checkpoints", "out")]
     default = workspace.result_path(stem, "evaluation", tags, ".html")
     out = output_path(settings.out or default, ".html", companions=(".json",))

@@ -1,6 +1,5 @@
 """Checkpoint -> forecast -> a file of quantiles per step."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pyarrow.compute as pc
 from ..base.config import ForecastSettings
 from ..base.errors import BadSetting, NoBarsFound, UnknownCode
 from ..base.progress import Progress
-from ..base.workspace import Workspace, output_path
+from ..base.workspace import Workspace, output_path, user_path
 from ..data.csv_source import read_bars_csv
 from ..data.panel import Panel
 from ..data.quality import usable_rows
@@ -31,9 +30,11 @@ TOLD_ROWS = 200
 def forecast_stock(settings: ForecastSettings, workspace: Workspace, progress: Progress) -> dict[str, Any]:
     """Forecast some stocks or the whole universe, for one session or a range, and write the table."""
     checkpoint = checkpoint_path(workspace, settings.checkpoint)
-    named = replace(settings, bars=Path(settings.bars).stem if settings.bars is not None else None)
-    tags = named.tags("checkpoint", "all", "out")
-    default = workspace.result_path(checkpoint.stem, "forecast", tags, ".csv")
+    tags = settings.tags("checkpoint", "all", "bars", "out")
+    if settings.bars is not None:
+        tags.insert(0, f"bars-{workspace.stem_of(user_path(settings.bars), workspace.root)}")
+    stem = workspace.stem_of(checkpoint, workspace.output_dir)
+    default = workspace.result_path(stem, "forecast", tags, ".csv")
     out = output_path(settings.out or default, *FORECAST_SUFFIXES)
     progress.stage("load", "loading the checkpoint and the panel")
     panel = Panel.open(workspace)

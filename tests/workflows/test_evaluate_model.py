@@ -345,9 +345,9 @@ def test_a_backtest_with_other_settings_leaves_the_first_alone(workspace, checkp
     assert first.read_bytes() == before
 
 
-def test_a_comparison_leaves_the_evaluation_of_the_first_checkpoint_alone(workspace, checkpoint, tmp_path):
+def test_a_comparison_leaves_the_evaluation_of_the_first_checkpoint_alone(workspace, checkpoint):
     plain = Path(checkpoint).stem
-    copy = tmp_path / "other.pt"
+    copy = workspace.output_dir / "other.pt"
     copy.write_bytes(workspace.inside(checkpoint).read_bytes())
     settings = EvaluateSettings((checkpoint,), baselines=False)
     alone = Path(evaluate_model(settings, workspace, Progress())["out"])
@@ -355,3 +355,18 @@ def test_a_comparison_leaves_the_evaluation_of_the_first_checkpoint_alone(worksp
     compared = replace(settings, checkpoints=(checkpoint, str(copy)))
     both = Path(evaluate_model(compared, workspace, Progress())["out"])
     assert both.name == f"{plain}_evaluation_vs_other_no_baselines.html"
+
+
+def test_comparisons_with_files_of_one_name_in_different_folders_leave_each_other_alone(
+    workspace, checkpoint, tmp_path
+):
+    asked = []
+    for folder in ("monday", "tuesday"):
+        copy = tmp_path / folder / "other.pt"
+        copy.parent.mkdir()
+        copy.write_bytes(workspace.inside(checkpoint).read_bytes())
+        asked.append(EvaluateSettings((checkpoint, str(copy)), baselines=False))
+    first, second, again = (evaluate_model(one, workspace, Progress())["out"] for one in [*asked, asked[0]])
+    assert first != second
+    assert again == first
+    assert Path(first).is_file()

@@ -301,6 +301,21 @@ def test_a_stop_before_the_forecast_writes_nothing(trip, tmp_path):
     assert not (tmp_path / "f.csv").exists()
 
 
+def test_files_of_one_name_in_different_folders_are_forecast_into_files_of_their_own(trip, tmp_path):
+    workspace, _ = trip
+    code = Panel.open(workspace).codes[0]
+    asked = []
+    for folder in ("bought", "sold"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(workspace.bars_dir / f"{code}.csv", tmp_path / folder / "mine.csv")
+        asked.append(ask(trip, bars=str(tmp_path / folder / "mine.csv")))
+    first, second, again = (forecast_stock(one, workspace, Progress())["out"] for one in [*asked, asked[0]])
+    assert first != second
+    assert again == first
+    assert Path(first).is_file()
+    assert "_forecast_bars-mine-" in Path(first).name
+
+
 def test_a_forecast_of_a_few_leaves_that_of_the_universe_alone(trip, tmp_path):
     workspace, result = trip
     plain = Path(result["checkpoint"]).stem
@@ -314,7 +329,8 @@ def test_a_forecast_of_a_few_leaves_that_of_the_universe_alone(trip, tmp_path):
     one = forecast_stock(ask(trip, codes=(code,), as_of=day), workspace, Progress())
     assert Path(one["out"]).name == f"{plain}_forecast_codes-{code}_as_of{day:%Y%m%d}.csv"
     shutil.copy(workspace.bars_dir / f"{code}.csv", tmp_path / "mine.csv")
-    mine = forecast_stock(ask(trip, bars=str(tmp_path / "mine.csv")), workspace, Progress())
+    shutil.copy(tmp_path / "mine.csv", workspace.root)
+    mine = forecast_stock(ask(trip, bars=str(workspace.root / "mine.csv")), workspace, Progress())
     assert Path(mine["out"]).name == f"{plain}_forecast_bars-mine.csv"
     many = forecast_stock(ask(trip, codes=tuple(sorted(now))), workspace, Progress())
     assert len(Path(many["out"]).name) < 120
