@@ -15,7 +15,7 @@ from ..base.errors import BadSetting, DamagedFile, FinancialModelError, NoSuchRu
 from ..base.workspace import Workspace, check_name, read_json, write_json
 from ..training.run_files import WHICH, hold_run, own_files
 from .job import Job
-from .trail import best_epochs, best_of, keep_epoch
+from .trail import best_epochs, best_of, keep_epoch, number
 
 RUN_FILE = re.compile(r"(?P<stem>(?P<name>.+)_(?P<stamp>\d{8}_\d{6}))_run\.json")
 CHECKPOINT_FILE = re.compile(rf"(?P<stem>.+_\d{{8}}_\d{{6}})_(?P<which>{WHICH})\.pt")
@@ -37,6 +37,8 @@ class Run:
     facts: dict[str, Any] = field(repr=False)
     history: tuple[dict[str, Any], ...] = field(repr=False)
     """Its epochs, of a long run every second, fourth and so on, the bests and the newest among them."""
+    last_epochs: tuple[int, ...] = ()
+    """How far it has come, of an ensemble each of the members that have begun."""
     checkpoints: tuple[str, ...] = ()
     """Relative to the workspace, the newest first."""
 
@@ -80,10 +82,9 @@ class Run:
 
     @property
     def epochs(self) -> tuple[int, int]:
-        """Epochs done and epochs asked for."""
-        asked = self.settings.get("epochs")
-        done = self.history[-1].get("epoch", 0) if self.history else 0
-        return done, asked if isinstance(asked, int) else done
+        """Epochs done and epochs asked for, of an ensemble those of all its members."""
+        asked, done = self.settings.get("epochs"), sum(self.last_epochs)
+        return done, asked * self.member_count if isinstance(asked, int) else done
 
     def span(self, part: str) -> tuple[str, str] | None:
         """First and last session of "train", "valid" or "test"."""
@@ -157,6 +158,7 @@ class RunReader:
         epochs = [e for e in history if isinstance(e, dict)] if isinstance(history, list) else []
         # A run that goes on, or was cut off, has told its epochs only to the metrics.
         told = _epochs_of(metrics)
+        epochs = told if len(told) > len(epochs) else epochs
         newest = sorted(checkpoints, key=lambda p: (_stamp(p) or (0, 0), p.name), reverse=True)
         root = self.workspace.root
         run = Run(
@@ -165,7 +167,8 @@ class RunReader:
             stamp=stamp,
             label=label,
             facts=facts,
-            history=_shown(told if len(told) > len(epochs) else epochs),
+            history=_shown(epochs),
+            last_epochs=_last_epochs(epochs),
             checkpoints=tuple(p.relative_to(root).as_posix() for p in newest),
         )
         self._known[path] = (seen, run)
@@ -282,6 +285,11 @@ def _shown(epochs: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
     for epoch in epochs:
         keep_epoch(shown, epoch)
     return tuple(shown)
+
+
+def _last_epochs(epochs: list[dict[str, Any]]) -> tuple[int, ...]:
+    last = {number(one.get("member") or 1): int(number(one.get("epoch"))) for one in epochs}
+    return tuple(last.values())
 
 
 def _names_in(folder: Path) -> list[str]:

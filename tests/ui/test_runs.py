@@ -15,7 +15,7 @@ from financial_model.ui.tabs.runs import end_labels, overlay
 from financial_model.ui.trail import MAX_POINTS
 from financial_model.ui.translations import Translate
 
-from .test_trail import ENSEMBLE
+from .test_trail import ENSEMBLE, of_member
 
 
 def write_run(workspace, stem="first_20180101_120000", checkpoints=("best",), history=True, **settings):
@@ -79,6 +79,17 @@ def test_of_a_very_long_run_as_many_epochs_are_kept_as_can_be_seen(workspace, re
     assert len(run.history) <= MAX_POINTS
     assert (run.epochs[0], run.best["epoch"], run.history[0]["epoch"]) == (5000, 1234, 1)
     assert "history" not in run.facts
+
+
+@pytest.mark.parametrize("length", [3, 900])  # of the longer one not all epochs are kept
+def test_the_epochs_of_an_ensemble_are_those_of_all_its_members(workspace, reader, length):
+    name = write_run(workspace, ensemble=3, epochs=1000)
+    epochs = [*of_member(1, [0.01] * length, 1), *of_member(2, [0.02] * (length + 1), 1)]
+    lines = "".join(json.dumps(epoch) + "\n" for epoch in epochs)
+    (workspace.root / f"{name}_metrics.jsonl").write_text(lines, encoding="utf-8")
+    (run,) = reader.all([])
+    assert run.last_epochs == (length, length + 1)
+    assert run.epochs == (2 * length + 1, 3000)
 
 
 def test_the_best_of_an_ensemble_is_said_of_its_best_checkpoint_alone(workspace, reader):

@@ -236,7 +236,9 @@ def _table(view: View, known: list[Run], ticked: list[str]) -> str:
     kinds = {"running": "ok", "done": "", "open": "warn", "bare": "failed"}
     rows = []
     for run in known:
-        done, asked = run.epochs
+        epochs = "{} / {}".format(*run.epochs)
+        if run.member_count > 1:
+            epochs += " · " + t("runs.members", count=run.member_count)
         error = run.best.get("valid_rank_ic_se")
         span = run.span("train")
         state = _state(run, view)
@@ -245,7 +247,7 @@ def _table(view: View, known: list[Run], ticked: list[str]) -> str:
                 ("✓ " if run.id in ticked else "") + run.label,
                 t.choice("runs.model", run.model),
                 time.strftime("%m-%d %H:%M", time.strptime(run.stamp, "%Y%m%d_%H%M%S")),
-                f"{done} / {asked}",
+                epochs,
                 figure(run.best.get("valid_rank_ic")) + (f" ± {figure(error)}" if error is not None else ""),
                 figure(run.best.get("valid_loss"), 4),
                 f"{span[0]} – {span[1]}" if span else "—",

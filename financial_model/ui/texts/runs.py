@@ -12,14 +12,15 @@ TEXTS = {
         "click to overlay curves; the last one clicked can be renamed, resumed or deleted",
     ),
     "runs.table.ensembles": (
-        "验证结果取最佳一轮；集成取各成员合起来的得分，未训练完时取各自最佳的均值。",
+        "验证结果取最佳一轮；集成取各成员合起来的得分，未训练完时取各自最佳的均值，轮数为各成员合计。",
         "Validation figures are those of the best epoch; of an ensemble what its members score together, "
-        "and the mean of theirs at best until it is trained.",
+        "and the mean of theirs at best until it is trained. Its epochs are those of all members.",
     ),
     "runs.head.name": ("名称", "Name"),
     "runs.head.model": ("模型", "Model"),
     "runs.head.when": ("开始", "Started"),
     "runs.head.epochs": ("轮", "Epochs"),
+    "runs.members": ("{count} 个成员", "{count} members"),
     "runs.head.rank_ic": ("验证 RankIC", "Validation RankIC"),
     "runs.head.loss": ("验证损失", "Validation loss"),
     "runs.head.train": ("训练区间", "Trained on"),
