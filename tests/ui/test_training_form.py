@@ -4,8 +4,24 @@ import pytest
 
 from financial_model.base.config import ModelSettings, TrainSettings
 from financial_model.ui.tabs import basic_training
-from financial_model.ui.tabs.training_form import settings_column
+from financial_model.ui.tabs.training_form import fill, settings_column
 from financial_model.ui.training_fields import FIELDS, settings_of, values_of
+
+
+@pytest.mark.parametrize(("codes", "is_shown"), [((), False), (("SH600000",), True)])
+def test_codes_that_a_program_asked_for_are_shown_in_the_form_that_has_none_of_its_own(
+    built, codes, is_shown
+):
+    forms = []
+
+    def build(page):
+        with page.tab("multi"):
+            forms.append(settings_column(page, "multi", is_conditional=True))
+
+    built(build)
+    assert not forms[0].widgets["codes"].visible
+    update = fill(forms[0], TrainSettings(codes=codes))[1 + FIELDS.index("codes")]
+    assert (update["value"], update["visible"]) == (", ".join(codes), is_shown)
 
 
 @pytest.mark.parametrize("kind", ["conditional", "transformer"])

@@ -103,10 +103,9 @@ def settings_column(page: Page, tab: str, is_conditional: bool) -> Form:
             with gr.Row():
                 text("train_end")
                 text("valid_end")
-            if is_conditional:
-                made["codes"] = gr.State("")
-            else:
-                text("codes", few=FEW)
+            text("codes", few=FEW)
+            # This model learns from all stocks: codes are shown where settings bring some along (`fill`).
+            made["codes"].visible = not is_conditional
         with page.make(gr.Accordion, "train.group.training", open=True, elem_classes="fold"):
             made["loss"] = page.make(
                 gr.Dropdown,
@@ -208,17 +207,16 @@ def _connect(page: Page, form: Form, preset: Any, folds: Sequence[Any], saved: A
         made["mode"].change(
             lambda mode: gr.update(visible=mode == "industry"), [made["mode"]], [made["industry"]], **quiet
         )
-    else:
 
-        def follow_codes(filled: Any, codes: Any, *values: Any) -> list[Any]:
-            if codes == filled:
-                return [gr.skip()] * (1 + len(PASSES))
-            return [None, *passes_for(codes, values)]
+    def follow_codes(filled: Any, codes: Any, *values: Any) -> list[Any]:
+        if codes == filled:
+            return [gr.skip()] * (1 + len(PASSES))
+        return [None, *passes_for(codes, values)]
 
-        # Gradio tells as input what is typed, and neither what is pasted nor what is deleted.
-        made["codes"].change(
-            follow_codes, [form.filled, *preset_inputs], [form.filled, *(made[f] for f in PASSES)], **quiet
-        )
+    # Gradio tells as input what is typed, and neither what is pasted nor what is deleted.
+    made["codes"].change(
+        follow_codes, [form.filled, *preset_inputs], [form.filled, *(made[f] for f in PASSES)], **quiet
+    )
 
     summarised: tuple[str, ...] = (
         "kind",
@@ -340,4 +338,5 @@ def fill(form: Form, settings: TrainSettings) -> list[Any]:
     """Updates that put settings into the form: which codes they have, then its fields."""
     values = dict(zip(FIELDS, fields_of(form, settings), strict=True))
     heads = gr.update(choices=divisors(values["hidden"]), value=values["heads"])
-    return [values["codes"], *(values | {"heads": heads}).values()]
+    codes = gr.update(value=values["codes"], visible=bool(values["codes"]) or not form.is_conditional)
+    return [values["codes"], *(values | {"heads": heads, "codes": codes}).values()]
