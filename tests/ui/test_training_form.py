@@ -4,7 +4,7 @@ import pytest
 
 from financial_model.base.config import ModelSettings, TrainSettings
 from financial_model.ui.tabs import basic_training
-from financial_model.ui.tabs.training_form import fill, settings_column
+from financial_model.ui.tabs.training_form import fields_of, fill, settings_column
 from financial_model.ui.training_fields import FIELDS, settings_of, values_of
 
 
@@ -22,6 +22,21 @@ def test_codes_that_a_program_asked_for_are_shown_in_the_form_that_has_none_of_i
     assert not forms[0].widgets["codes"].visible
     update = fill(forms[0], TrainSettings(codes=codes))[1 + FIELDS.index("codes")]
     assert (update["value"], update["visible"]) == (", ".join(codes), is_shown)
+
+
+def test_what_the_basic_form_cannot_show_is_not_taken_over_from_a_program(built):
+    forms = []
+
+    def build(page):
+        with page.tab("basic"):
+            forms.append(settings_column(page, "basic", is_conditional=False))
+
+    built(build)
+    model = ModelSettings(model="transformer", with_conditions=False)
+    asked = TrainSettings(model=model, mode="industry", industry="energy", epochs=7)
+    taken = settings_of(fields_of(forms[0], asked))
+    assert (taken.mode, taken.industry, taken.model.with_conditions) == ("unified", None, True)
+    assert taken.epochs == 7
 
 
 @pytest.mark.parametrize("kind", ["conditional", "transformer"])

@@ -331,6 +331,8 @@ def fields_of(form: Form, settings: TrainSettings) -> list[Any]:
     values = values_of(settings)
     if form.is_conditional != (values["kind"] == "conditional"):
         values["kind"] = "conditional" if form.is_conditional else "transformer"
+    if not form.is_conditional:  # what this form does not show must not be trained with unseen
+        values |= {"mode": "unified", "industry": None, "with_conditions": True}
     return [values[name] for name in FIELDS]
 
 
