@@ -260,6 +260,30 @@ window.Hermes = (function () {
   }
   document.addEventListener("visibilitychange", ask);
 
+  // ------------------------------------------------------------------ bringing into view
+  // What a click has changed and which lies out of sight; below the header (`scroll-margin-top`).
+  function reveal(element) {
+    const top = element ? element.getBoundingClientRect().top : 0;
+    if (!element || (top >= 0 && top < window.innerHeight / 2)) return;
+    const isCalm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+    element.scrollIntoView({ block: "start", behavior: isCalm ? "auto" : "smooth" });
+  }
+  // On a narrow screen results lie below their form: they come into view once what was started there has begun.
+  const BEGINS_WITHIN_MS = 10000;
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest && event.target.closest(".workbench .settings .primary-row button.primary");
+    if (!button) return;
+    const row = button.closest(".primary-row"), results = row.closest(".workbench").querySelector(".results");
+    if (results.getBoundingClientRect().top < row.getBoundingClientRect().bottom) return; // beside the form
+    const until = Date.now() + BEGINS_WITHIN_MS;
+    const look = () => {
+      const stop = row.querySelector(".stop-button");
+      if (stop && stop.offsetWidth) reveal(results);
+      else if (row.offsetWidth && Date.now() < until) setTimeout(look, SOON_MS);
+    };
+    setTimeout(look, SOON_MS);
+  });
+
   // ------------------------------------------------------------------ names of fields
   // Gradio makes a field's help a part of its name, and gives some fields none: readers of a screen would hear
   // a paragraph, or nothing. The name is what stands over the field, the help describes it.
@@ -352,5 +376,5 @@ window.Hermes = (function () {
     element.addEventListener("click", tell);
     element.addEventListener("keydown", tell);
   }
-  return { chart, rows, redraw, openTab, shownTab, bell, soon, setTheme, setRises, setLanguage };
+  return { chart, rows, reveal, redraw, openTab, shownTab, bell, soon, setTheme, setRises, setLanguage };
 })();
