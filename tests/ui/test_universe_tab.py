@@ -220,6 +220,33 @@ def test_the_tab_analyzes_lists_an_industry_and_speaks_both_languages(chromium, 
         window.leave()
 
 
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_tile_brings_the_stocks_of_its_industry_into_view_and_they_can_be_let_go(chromium, trained, width):  # noqa: F811
+    with running_page(trained.root, port=18972) as url:
+        window = Visit(chromium, url, language="en", width=width)
+        window.tab("universe")
+        page = window.page
+        if not page.locator("#universe-stocks tbody tr").count():
+            page.click("#universe-go")
+        page.wait_for_selector("#universe-stocks tbody tr", timeout=120_000)
+        everyone = page.locator("#universe-stocks tbody tr").count()
+        seen = """() => { const stocks = document.getElementById("universe-stocks");
+            const [head, row] = ["header", "tbody tr"].map((one) => stocks.querySelector(one));
+            return [head.getBoundingClientRect().top, row.getBoundingClientRect().bottom - innerHeight]; }"""
+        page.locator("#tab-universe .treemaplayer .slice").nth(1).click()
+        window.until(
+            lambda: page.evaluate(seen)[0] >= 80 and page.evaluate(seen)[1] <= 0, "the table in view"
+        )
+        chip = page.locator("#universe-stocks header button.tag")
+        window.until(lambda: page.locator("#universe-stocks tbody tr").count() < everyone, "fewer stocks")
+        chip.click()
+        window.until(lambda: page.locator("#universe-stocks tbody tr").count() == everyone, "all stocks")
+        assert chip.count() == 0
+        window.leave()
+        window.check()
+
+
 def test_a_regime_tells_how_much_room_its_name_has_and_a_sliver_has_none(result):
     notes = index_chart(result, EN)["layout"]["annotations"]
     assert notes

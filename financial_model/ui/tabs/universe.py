@@ -19,6 +19,8 @@ from ..view import View
 
 Json = dict[str, Any]
 FIRST_SORT = ["market_cap_cny", True]
+# Far below the tile that narrows it: it is brought into view.
+SHOW_STOCKS = "() => { window.Hermes.reveal(document.getElementById('universe-stocks')); return []; }"
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -91,7 +93,12 @@ def build(page: Page) -> None:
                 health = gr.HTML("", apply_default_css=False)
             with gr.Column(elem_classes="card", elem_id="universe-stocks"):
                 with gr.Row(elem_classes="toolbar"):
-                    head = gr.HTML("", apply_default_css=False, elem_classes="grow")
+                    head = gr.HTML(
+                        "",
+                        apply_default_css=False,
+                        elem_classes="grow",
+                        js_on_load="window.Hermes.rows(element, trigger, 'click')",
+                    )
                     search = page.make(
                         gr.Textbox,
                         "universe.search",
@@ -145,7 +152,8 @@ def build(page: Page) -> None:
         return name if name in INDUSTRIES else gr.skip()
 
     table.click(sort_by, [sort], [sort], **QUIET)
-    industries.click(narrow, [], [industry], **QUIET)
+    industries.click(narrow, [], [industry], js=SHOW_STOCKS, **QUIET)
+    head.click(lambda: "", [], [industry], **QUIET)
 
     # ------------------------------------------------------------------ what is alive
 
@@ -300,8 +308,19 @@ def _listed(
         lambda: to_csv(result["table"], result["as_of"], bool(result.get("simulated"))),
     )
     head = (
-        f'<header><h3>{title}</h3>{mark}<span class="sub">{escape(count)} · '
+        f'<header><h3>{title}</h3>{_narrowed(t, industry)}{mark}<span class="sub">{escape(count)} · '
         f"{escape(t('word.as_of', date=result['as_of']))}</span>"
         f'<a class="link-button" href="{address}" download>{escape(t("word.export_csv"))}</a></header>'
     )
     return [head, body]
+
+
+def _narrowed(t: Translate, industry: str) -> str:
+    """The industry that the table is narrowed to, as a button that lists all stocks again."""
+    if not industry:
+        return ""
+    told = escape(t("universe.table.widen"))
+    return (
+        f'<button type="button" class="tag ok" data-code="all" title="{told}" aria-label="{told}">'
+        f"{escape(t(f'industry.{industry}'))} ×</button>"
+    )

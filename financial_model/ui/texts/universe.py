@@ -139,6 +139,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "universe.table": ("股票", "Stocks"),
     "universe.table.shown": ("显示 {shown} / {count} 只", "{shown} of {count} shown"),
     "universe.table.none": ("没有符合条件的股票。", "No stock fits."),
+    "universe.table.widen": ("列出全部行业", "List all industries again"),
     "universe.search": ("搜索", "Search"),
     "universe.search.placeholder": ("代码或名称", "Code or name"),
     "universe.industry": ("行业", "Industry"),
