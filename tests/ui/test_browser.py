@@ -250,6 +250,16 @@ def test_6_no_tab_makes_the_page_scroll_sideways(visit, width):
         assert window.page.evaluate("document.documentElement.scrollWidth") <= width, tab
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_6_header_and_tabs_stay_in_sight_of_who_scrolls(visit, width):
+    page = visit(width=width).page
+    page.set_viewport_size({"width": width, "height": 400})
+    page.evaluate("window.scrollTo(0, 200)")
+    page.wait_for_function("window.scrollY > 100")
+    top = "(one) => document.querySelector(one).getBoundingClientRect().top"
+    assert [page.evaluate(top, one) for one in ("#header", "#tabs > .tab-wrapper")] == [0, 44]
+
+
 def test_6_a_telephone_shows_the_stocks_without_scrolling_sideways_and_no_date_broken(visit):
     window = visit(language="en", width=390)
     window.tab("universe")
