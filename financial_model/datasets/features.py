@@ -34,7 +34,6 @@ from .rolling import Array
 if TYPE_CHECKING:
     from ..data.panel import Panel
 
-READ_ROWS = 2**19  # read at once where of each row one number is wanted
 BLOCK_ROWS = 8192  # standardised at once, in whole sessions: some 5 MB, which stay in the cache
 CLIP = 3.0
 
@@ -59,20 +58,6 @@ class Features:
     market_names: tuple[str, ...]
 
 
-class InMemory:
-    """Where the large tables of features come to lie while they are computed."""
-
-    def table(self, name: str, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
-        """Room for one of them, whatever it holds."""
-        return np.empty(shape, dtype)
-
-    def let_go(self, row_count: int) -> None:
-        """So many rows were worked on, and are not needed for a while."""
-
-
-IN_MEMORY = InMemory()
-
-
 def without_surroundings(features: Features) -> Features:
     """The same tables with zero, the mean of a session, for all that compares with market or industry."""
 
@@ -89,8 +74,8 @@ def without_surroundings(features: Features) -> Features:
     )
 
 
-def compute_features(panel: "Panel", index: str = DEFAULT_INDEX, place: InMemory = IN_MEMORY) -> Features:
-    """The features of every row and session of a panel, the large ones in tables of `place`.
+def compute_features(panel: "Panel", index: str = DEFAULT_INDEX) -> Features:
+    """The features of every row and session of a panel.
 
     Two panels that agree up to a date give bit-identical rows up to it.
     """
@@ -109,9 +94,9 @@ def compute_features(panel: "Panel", index: str = DEFAULT_INDEX, place: InMemory
 
     source = {name: panel.column(name) for name in COLUMNS} | context | {"session": sessions}
     summary_names = summary_names_of(source)
-    sequence = place.table("sequence", (row_count, len(SEQUENCE_NAMES)), np.float32)
-    summary = place.table("summary", (row_count, len(summary_names)), np.float16)
-    volatility = place.table("volatility", (row_count,), np.float32)
+    sequence = np.empty((row_count, len(SEQUENCE_NAMES)), np.float32)
+    summary = np.empty((row_count, len(summary_names)), np.float16)
+    volatility = np.empty(row_count, np.float32)
 
     def make(stocks: range) -> None:
         rows, block = cut_block(source, panel.offsets[stocks.start : stocks.stop + 1])
@@ -122,20 +107,13 @@ def compute_features(panel: "Panel", index: str = DEFAULT_INDEX, place: InMemory
         np.clip(np.nan_to_num(sequence[rows], copy=False), -10, 10, out=sequence[rows])
         for position, values in enumerate(columns.summary().values()):
             summary[rows, position] = np.clip(block.back(values), -6e4, 6e4)
-        place.let_go(rows.stop - rows.start)
 
     on_all_cores(make, shares_of_work(panel.offsets))
 
-    _standardise(summary, np.argsort(sessions, kind="stable"), sessions, place)
-
-    def factor(name: str) -> NDArray[np.float16]:
-        column, out = summary_names.index(name), np.empty(row_count, np.float16)
-        for first in range(0, row_count, READ_ROWS):
-            out[first : first + READ_ROWS] = summary[first : first + READ_ROWS, column]
-            place.let_go(READ_ROWS)
-        return out
-
-    market, market_names = market_table(panel, index, log_return, market_return, industry_return, factor)
+    _standardise(summary, np.argsort(sessions, kind="stable"), sessions)
+    market, market_names = market_table(
+        panel, index, log_return, market_return, industry_return, summary, summary_names
+    )
     return Features(sequence, summary, market, volatility, SEQUENCE_NAMES, summary_names, market_names)
 
 
@@ -154,12 +132,7 @@ def _industry(panel: "Panel") -> NDArray[np.int64]:
     return table[panel.column("industry")]
 
 
-def _standardise(
-    summary: NDArray[np.float16],
-    order: NDArray[np.int64],
-    sessions: NDArray[np.int32],
-    place: InMemory,
-) -> None:
+def _standardise(summary: NDArray[np.float16], order: NDArray[np.int64], sessions: NDArray[np.int32]) -> None:
     """Turn each column into its z-score within the session, clipped, unknown = 0; in place.
 
     The moments are taken twice, the second time of the clipped scores, so that one wild stock does not
@@ -188,6 +161,5 @@ def _standardise(
             x *= np.repeat(scale.astype(np.float32), lengths, axis=0)
             np.clip(x, -CLIP, CLIP, out=x)
         summary[rows] = x
-        place.let_go(len(rows))
 
     on_all_cores(make, range(0, len(bounds) - 1, at_once))

@@ -3,7 +3,6 @@
 Each row is worked out of its own session and those before it.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,7 +41,8 @@ def market_table(
     log_return: Array,
     market_return: Array,
     industry_return: Array,
-    factor_of: Callable[[str], NDArray[np.float16]],
+    summary: NDArray[np.float16],
+    summary_names: tuple[str, ...],
 ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     session_count = len(panel.sessions)
     out: dict[str, Array] = {}
@@ -78,7 +78,7 @@ def market_table(
             out[f"{industry}_lag_{k}"] = lagged[:, position]
 
     for factor in PAYOFF_FACTORS:
-        paid = _payoff(panel, factor_of(factor), log_return)
+        paid = _payoff(panel, summary[:, summary_names.index(factor)], log_return)
         for span in PAYOFF_SPANS:
             # An IC of one session has a standard error of 1 / sqrt(stocks); its mean is told in such units.
             value = exponential_mean(paid[:, None], span, 0.0)[:, 0]
