@@ -254,8 +254,8 @@ def test_6_no_tab_makes_the_page_scroll_sideways(visit, width):
 def test_6_header_and_tabs_stay_in_sight_of_who_scrolls(visit, width):
     page = visit(width=width).page
     page.set_viewport_size({"width": width, "height": 400})
-    page.evaluate("window.scrollTo(0, 200)")
-    page.wait_for_function("window.scrollY > 100")
+    # Again and again, since the page grows until its tab has been drawn.
+    page.wait_for_function("() => { window.scrollTo(0, 200); return window.scrollY > 100; }")
     top = "(one) => document.querySelector(one).getBoundingClientRect().top"
     assert [page.evaluate(top, one) for one in ("#header", "#tabs > .tab-wrapper")] == [0, 44]
 
