@@ -264,9 +264,8 @@ window.Hermes = (function () {
   // What a click has changed and which lies out of sight; below the header (`scroll-margin-top`).
   function reveal(element) {
     const top = element ? element.getBoundingClientRect().top : 0;
-    if (!element || (top >= 0 && top < window.innerHeight / 2)) return;
-    const isCalm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-    element.scrollIntoView({ block: "start", behavior: isCalm ? "auto" : "smooth" });
+    if (!element || (top >= 0 && top < window.innerHeight / 3)) return;
+    element.scrollIntoView({ block: "start" }); // at once: what is drawn meanwhile would end a smooth way halfway
   }
   // On a narrow screen results lie below their form: they come into view once what was started there has begun.
   const BEGINS_WITHIN_MS = 10000;
